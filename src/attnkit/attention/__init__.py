@@ -1,0 +1,1 @@
+"""What attention is: frozen parts with dense reference mathematics, on torch alone."""

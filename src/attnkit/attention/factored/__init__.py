@@ -1,0 +1,3 @@
+"""Factored operators by name."""
+
+FACTORED = ()

@@ -1,0 +1,5 @@
+"""Normalizers by name."""
+
+from attnkit.attention.normalizer.softmax import Softmax
+
+NORMALIZERS = (Softmax,)

@@ -1,0 +1,92 @@
+"""Pattern: which query may meet which key, as a pure function of positions, composed with & | ~."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from attnkit.attention.part import Part
+from attnkit.attention.where import Where
+
+
+@dataclass(frozen=True)
+class Pattern(Part):
+    """A rule on pairs of positions; padding is not its business."""
+
+    def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
+        """True where the query at position i may meet the key at position j; i (B|1, 1, T, 1), j (B|1, 1, 1, S)."""
+        raise NotImplementedError(f"{type(self).__name__} names no pairs")
+
+    @property
+    def causal(self) -> bool:
+        """True where no query meets a later key."""
+        return False
+
+    def refuses_cache(self) -> str | None:
+        """Why the rule cannot be applied before the sequence is complete; None where it can."""
+        return None
+
+    def __and__(self, other: "Pattern") -> "Pattern":
+        return Both(self, other)
+
+    def __or__(self, other: "Pattern") -> "Pattern":
+        return Either(self, other)
+
+    def __invert__(self) -> "Pattern":
+        return Outside(self)
+
+
+@dataclass(frozen=True)
+class Both(Pattern):
+    """Pairs that both rules allow: `a & b`."""
+
+    first: Pattern
+    second: Pattern
+
+    def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
+        """Intersection of the two."""
+        return self.first.allowed(i, j, where) & self.second.allowed(i, j, where)
+
+    @property
+    def causal(self) -> bool:
+        """One causal side is enough."""
+        return self.first.causal or self.second.causal
+
+    def refuses_cache(self) -> str | None:
+        """The first side's reason, or the second's."""
+        return self.first.refuses_cache() or self.second.refuses_cache()
+
+
+@dataclass(frozen=True)
+class Either(Pattern):
+    """Pairs that at least one rule allows: `a | b`."""
+
+    first: Pattern
+    second: Pattern
+
+    def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
+        """Union of the two."""
+        return self.first.allowed(i, j, where) | self.second.allowed(i, j, where)
+
+    @property
+    def causal(self) -> bool:
+        """Both sides must be causal."""
+        return self.first.causal and self.second.causal
+
+    def refuses_cache(self) -> str | None:
+        """The first side's reason, or the second's."""
+        return self.first.refuses_cache() or self.second.refuses_cache()
+
+
+@dataclass(frozen=True)
+class Outside(Pattern):
+    """Pairs that the rule does not allow: `~a`."""
+
+    inner: Pattern
+
+    def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
+        """Complement; padding stays out all the same."""
+        return ~self.inner.allowed(i, j, where)
+
+    def refuses_cache(self) -> str | None:
+        """The inner rule's reason."""
+        return self.inner.refuses_cache()

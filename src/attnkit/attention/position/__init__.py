@@ -1,0 +1,5 @@
+"""Positions by name."""
+
+from attnkit.attention.position.none import NoPosition
+
+POSITIONS = (NoPosition,)

@@ -1,0 +1,20 @@
+"""Position: how where a token stands enters the score."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from attnkit.attention.part import Params, Part
+
+
+@dataclass(frozen=True)
+class Position(Part):
+    """Either turns queries and keys before they are scored, or adds a bias to the scores, or both."""
+
+    def turn(self, x_BHLD: Tensor, position_BL: Tensor, params: Params) -> Tensor:
+        """Queries or keys with their position in them; position_BL is (L,) or (B, L)."""
+        return x_BHLD
+
+    def bias(self, i: Tensor, j: Tensor, params: Params) -> Tensor | None:
+        """What is added to the scores, broadcastable to (B, H, T, S); i (B|1, 1, T, 1), j (B|1, 1, 1, S)."""
+        return None

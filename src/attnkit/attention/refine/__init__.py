@@ -1,0 +1,3 @@
+"""Refinements by name."""
+
+REFINEMENTS = ()

@@ -1,0 +1,5 @@
+"""Scores by name."""
+
+from attnkit.attention.score.scaled_dot import ScaledDot
+
+SCORES = (ScaledDot,)

@@ -1,0 +1,114 @@
+"""Where: the one object that says which query may meet which key."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def _row(x: Tensor) -> Tensor:
+    """(L,) or (B, L) as (1 or B, L)."""
+    return x if x.dim() == 2 else x.unsqueeze(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Where:
+    """Positions of queries and keys, what is real, and which document each belongs to.
+
+    `query_position` (T,) or (B, T) and `key_position` (S,) or (B, S) are int64. `keep` (B, S) and `query_keep` (B, T)
+    are boolean, True = keep. `query_document` and `key_document` are int64 ids shaped like the positions. `lengths`
+    (B,) are the numbers of real keys where they are known and the real keys come first.
+    """
+
+    query_position: Tensor
+    key_position: Tensor
+    keep: Tensor | None = None
+    query_keep: Tensor | None = None
+    query_document: Tensor | None = None
+    key_document: Tensor | None = None
+    lengths: Tensor | None = None
+
+    @staticmethod
+    def of(
+        T: int,
+        S: int,
+        *,
+        keep: Tensor | None = None,
+        query_keep: Tensor | None = None,
+        query_position: Tensor | None = None,
+        key_position: Tensor | None = None,
+        query_document: Tensor | None = None,
+        key_document: Tensor | None = None,
+        lengths: Tensor | None = None,
+        device: torch.device | str | None = None,
+    ) -> "Where":
+        """T queries aligned bottom-right on S keys: the last query stands at the last key, unless positions are given.
+
+        Raises: ValueError where a mask is not boolean or does not have T or S columns.
+        """
+        for name, mask, size in (("keep", keep, S), ("query_keep", query_keep, T)):
+            if mask is None:
+                continue
+            if mask.dtype != torch.bool:
+                raise ValueError(f"{name} must be boolean, True = keep; got {mask.dtype}: pass {name}.bool()")
+            if mask.dim() != 2 or mask.shape[1] != size:
+                raise ValueError(f"{name} must have shape (B, {size}); got {tuple(mask.shape)}")
+        if device is None and keep is not None:
+            device = keep.device
+        if key_position is None:
+            key_position = torch.arange(S, device=device)
+        if query_position is None:
+            query_position = torch.arange(T, device=device) + (S - T)
+        return Where(query_position, key_position, keep, query_keep, query_document, key_document, lengths)
+
+    @property
+    def T(self) -> int:
+        """Number of queries."""
+        return self.query_position.shape[-1]
+
+    @property
+    def S(self) -> int:
+        """Number of keys, padding included."""
+        return self.key_position.shape[-1]
+
+    @property
+    def i(self) -> Tensor:
+        """Query positions as (B or 1, 1, T, 1), ready to meet `j`."""
+        return _row(self.query_position)[:, None, :, None]
+
+    @property
+    def j(self) -> Tensor:
+        """Key positions as (B or 1, 1, 1, S)."""
+        return _row(self.key_position)[:, None, None, :]
+
+    @property
+    def kept(self) -> Tensor | None:
+        """True where query and key are both real, broadcastable to (B, H, T, S); None where nothing is padding."""
+        keys = None if self.keep is None else self.keep[:, None, None, :]
+        if self.query_keep is None:
+            return keys
+        queries = self.query_keep[:, None, :, None]
+        return queries if keys is None else queries & keys
+
+    @property
+    def same_document(self) -> Tensor | None:
+        """True where query and key belong to one document, as (B or 1, 1, T, S); None where no ids were given."""
+        if self.query_document is None or self.key_document is None:
+            return None
+        return _row(self.query_document)[:, None, :, None] == _row(self.key_document)[:, None, None, :]
+
+    @property
+    def real_lengths(self) -> Tensor:
+        """Number of real keys as (B or 1,), int64."""
+        if self.lengths is not None:
+            return self.lengths
+        if self.keep is not None:
+            return self.keep.sum(-1)
+        return torch.full((1,), self.S, dtype=torch.int64, device=self.key_position.device)
+
+    @property
+    def among_keys(self) -> "Where":
+        """The same keys meeting one another: every key is a query too."""
+        return Where(
+            self.key_position, self.key_position, self.keep, self.keep, self.key_document, self.key_document, self.lengths
+        )
