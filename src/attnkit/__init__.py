@@ -1,0 +1,98 @@
+"""Fit attention to your data: build any attention, train it, see where it looks, and hold it to its laws.
+
+Every public name is fetched on first use, so that `import attnkit` costs next to nothing, and the names of
+attention, kernels and layers need torch and numpy alone.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    # what attention is
+    "CATALOGUE": "attnkit.attention.catalogue",
+    "Dims": "attnkit.attention.part",
+    "HeadLayout": "attnkit.attention.heads",
+    "Mixture": "attnkit.attention.combine",
+    "Pairwise": "attnkit.attention.pairwise",
+    "Sum": "attnkit.attention.combine",
+    "Then": "attnkit.attention.combine",
+    "Where": "attnkit.attention.where",
+    "check_attention": "attnkit.attention.laws",
+    "check_normalizer": "attnkit.attention.laws",
+    "describe": "attnkit.attention.describe",
+    "from_plain": "attnkit.attention.plain",
+    "named": "attnkit.attention.catalogue",
+    "to_plain": "attnkit.attention.plain",
+    # the same numbers, sooner
+    "Situation": "attnkit.kernels.plan",
+    "attend": "attnkit.kernels.attend",
+    "plan": "attnkit.kernels.plan",
+    # modules
+    "AttentionLayer": "attnkit.layers",
+    "AttentionPooling": "attnkit.layers",
+    "tapped": "attnkit.layers",
+    # files to batches
+    "infer_schema": "attnkit.data.schema",
+    "read": "attnkit.data.readers",
+    # the record
+    "Recipe": "attnkit.run.recipe",
+    "Run": "attnkit.run.directory",
+    "dump_recipe": "attnkit.run.recipe",
+    "load_recipe": "attnkit.run.recipe",
+    # the verbs
+    "evaluate": "attnkit.train",
+    "load": "attnkit.train",
+    "train": "attnkit.train",
+    # how it can end badly
+    "FailedError": "attnkit.errors",
+    "UsageError": "attnkit.errors",
+}
+
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+class _Verb(ModuleType):
+    """A verb's package that is called by its own name: both `attnkit.train(...)` and `attnkit.train.loop` work."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+    @property
+    def _function(self) -> Any:
+        return vars(self)[self.__name__.rpartition(".")[2]]
+
+    @property
+    def __signature__(self) -> Any:
+        from inspect import signature
+
+        return signature(self._function)
+
+
+class _Front(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        # Importing attnkit.train binds the package over the function of the same name; so the package answers calls.
+        if isinstance(value, ModuleType) and name in _HOME:
+            value.__class__ = _Verb
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Front
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(_HOME[name])
+    if home.__name__ == f"{__name__}.{name}":
+        return home
+    value = getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
