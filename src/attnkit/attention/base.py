@@ -27,7 +27,12 @@ class Attention(Part):
     """
 
     def matrix(
-        self, q: Tensor, k: Tensor, where: Where | None = None, params: Params | None = None, state: Tensor | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        where: Where | None = None,
+        params: Params | None = None,
+        state: Tensor | None = None,
     ) -> Tensor:
         """The map A_BHTS: each query's weights on the keys, zero rows where a query sees nothing."""
         raise NotImplementedError(f"{type(self).__name__} gives no matrix")

@@ -81,7 +81,12 @@ class Pairwise(Attention):
         return allowed if kept is None else allowed & kept
 
     def matrix(
-        self, q: Tensor, k: Tensor, where: Where | None = None, params: Params | None = None, state: Tensor | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        where: Where | None = None,
+        params: Params | None = None,
+        state: Tensor | None = None,
     ) -> Tensor:
         """The map A_BHTS."""
         where = where_or_all(where, q, k)

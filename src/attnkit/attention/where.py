@@ -17,7 +17,8 @@ class Where:
 
     `query_position` (T,) or (B, T) and `key_position` (S,) or (B, S) are int64. `keep` (B, S) and `query_keep` (B, T)
     are boolean, True = keep. `query_document` and `key_document` are int64 ids shaped like the positions. `lengths`
-    (B,) are the numbers of real keys where they are known and the real keys come first.
+    (B,) are the numbers of real keys where they are known and the real keys come first. `aligned` says that the
+    positions are the default ones, so that a kernel need not read them to know.
     """
 
     query_position: Tensor
@@ -27,6 +28,7 @@ class Where:
     query_document: Tensor | None = None
     key_document: Tensor | None = None
     lengths: Tensor | None = None
+    aligned: bool = False
 
     @staticmethod
     def of(
@@ -55,11 +57,12 @@ class Where:
                 raise ValueError(f"{name} must have shape (B, {size}); got {tuple(mask.shape)}")
         if device is None and keep is not None:
             device = keep.device
+        aligned = key_position is None and query_position is None
         if key_position is None:
             key_position = torch.arange(S, device=device)
         if query_position is None:
             query_position = torch.arange(T, device=device) + (S - T)
-        return Where(query_position, key_position, keep, query_keep, query_document, key_document, lengths)
+        return Where(query_position, key_position, keep, query_keep, query_document, key_document, lengths, aligned)
 
     @property
     def T(self) -> int:
@@ -110,5 +113,12 @@ class Where:
     def among_keys(self) -> "Where":
         """The same keys meeting one another: every key is a query too."""
         return Where(
-            self.key_position, self.key_position, self.keep, self.keep, self.key_document, self.key_document, self.lengths
+            self.key_position,
+            self.key_position,
+            self.keep,
+            self.keep,
+            self.key_document,
+            self.key_document,
+            self.lengths,
+            self.aligned,
         )

@@ -1,5 +1,6 @@
 """Scores by name."""
 
+from attnkit.attention.score.dot import Dot
 from attnkit.attention.score.scaled_dot import ScaledDot
 
-SCORES = (ScaledDot,)
+SCORES = (Dot, ScaledDot)

@@ -1,0 +1,70 @@
+"""attend: any operator on q, k and v, on the best kernel that fits."""
+
+import torch
+from torch import Tensor
+
+from attnkit.attention.base import Attention
+from attnkit.attention.pairwise import Pairwise
+from attnkit.attention.part import Params
+from attnkit.attention.where import Where
+from attnkit.kernels.kernel import Call
+from attnkit.kernels.plan import plan
+from attnkit.kernels.situation import Situation
+
+VASWANI = Pairwise()
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    spec: Attention = VASWANI,
+    *,
+    where: Where | None = None,
+    keep: Tensor | None = None,
+    params: Params | None = None,
+    state: Tensor | None = None,
+    dropout: float = 0.0,
+    generator: torch.Generator | None = None,
+    kernel: str = "auto",
+    intent: str = "train",
+) -> Tensor:
+    """out_BHTE = A_BHTS(q, k) @ v for any attention `spec`; scaled dot with softmax where none is given.
+
+    q is (B, H, T, D), k (B, G, S, D), v (B, G, S, E) with G dividing H. `keep` (B, S) is True for real keys; for
+    more (positions, documents, padded queries) give a `where` instead. `params` holds what the operator learns, by
+    dotted name (`init_params(spec, dims)` makes fresh ones). `dropout` falls on the weights. `kernel` is "auto" or a
+    kernel's name, which then must fit.
+
+    Raises: ValueError where shapes, masks or options do not fit together; KeyError where a parameter is missing.
+    """
+    where = _where(q, k, v, where, keep)
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"dropout must be in [0, 1); got {dropout}")
+    params = params or {}
+    tensors = (q, k, v, *params.values())
+    needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    situation = Situation.of(q, k, v, where, dropout=dropout, intent=intent, needs_grad=needs_grad)
+    return plan(spec, situation, kernel).kernel.run(spec, Call(q, k, v, where, params, state, dropout, generator))
+
+
+def _where(q: Tensor, k: Tensor, v: Tensor, where: Where | None, keep: Tensor | None) -> Where:
+    """The given `where`, or one made of `keep`, once the shapes are known to agree."""
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if x.dim() != 4:
+            raise ValueError(f"{name} must have 4 axes (batch, heads, tokens, width); got shape {tuple(x.shape)}")
+    if q.shape[-1] != k.shape[-1]:
+        raise ValueError(f"q and k must have one head width; got {q.shape[-1]} and {k.shape[-1]}")
+    if k.shape[:3] != v.shape[:3]:
+        raise ValueError(f"k and v must agree in batch, heads and tokens; got {tuple(k.shape)} and {tuple(v.shape)}")
+    if q.shape[0] != k.shape[0]:
+        raise ValueError(f"q and k must have one batch size; got {q.shape[0]} and {k.shape[0]}")
+    if q.shape[1] % k.shape[1]:
+        raise ValueError(f"{q.shape[1]} query heads cannot share {k.shape[1]} key/value heads; give a divisor")
+    if where is None:
+        return Where.of(q.shape[2], k.shape[2], keep=keep, device=q.device)
+    if keep is not None:
+        raise ValueError("give keep inside where, not beside it: Where.of(T, S, keep=keep, ...)")
+    if q.shape[2] != where.T or k.shape[2] != where.S:
+        raise ValueError(f"where is for {where.T} queries and {where.S} keys; got {q.shape[2]} and {k.shape[2]}")
+    return where

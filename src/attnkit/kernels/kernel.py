@@ -1,0 +1,39 @@
+"""Kernel: one way to compute an operator, which says itself where it fits."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attnkit.attention.base import Attention
+from attnkit.attention.part import Params
+from attnkit.attention.where import Where
+from attnkit.kernels.situation import Situation
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of one mixing: tensors, where, parameters and dropout."""
+
+    q_BHTD: Tensor
+    k_BGSD: Tensor
+    v_BGSE: Tensor
+    where: Where
+    params: Params
+    state: Tensor | None = None
+    dropout: float = 0.0
+    generator: torch.Generator | None = None
+
+
+class Kernel:
+    """Computes out_BHTE for the operators it fits; forward and gradients equal the reference."""
+
+    name: str
+
+    def fits(self, spec: Attention, situation: Situation) -> str | None:
+        """None where this kernel can do it, else the reason why not."""
+        raise NotImplementedError(f"{type(self).__name__} does not say where it fits")
+
+    def run(self, spec: Attention, call: Call) -> Tensor:
+        """out_BHTE."""
+        raise NotImplementedError(f"{type(self).__name__} does not run")

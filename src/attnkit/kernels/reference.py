@@ -1,0 +1,36 @@
+"""The reference kernel: the operator's own dense mathematics, for every operator and situation."""
+
+import torch
+from torch import Tensor
+
+from attnkit.attention.base import Attention
+from attnkit.attention.heads import share_heads
+from attnkit.kernels.kernel import Call, Kernel
+from attnkit.kernels.situation import Situation
+
+
+class Reference(Kernel):
+    """out = dropout(A) @ v, with A_BHTS kept whole: right everywhere, T x S in memory.
+
+    Dropout falls on the weights, after normalization: a weight stays with probability 1 - p and is scaled by
+    1 / (1 - p). Source: Vaswani et al. (2017), section 5.4; Srivastava et al. (2014).
+    """
+
+    name = "reference"
+
+    def fits(self, spec: Attention, situation: Situation) -> str | None:
+        """Always."""
+        return None
+
+    def run(self, spec: Attention, call: Call) -> Tensor:
+        """out_BHTE; operators that mix without a map do so unless dropout asks for one."""
+        if call.dropout == 0:
+            return spec.mix(call.q_BHTD, call.k_BGSD, call.v_BGSE, call.where, call.params, call.state)
+        weights = spec.matrix(call.q_BHTD, call.k_BGSD, call.where, call.params, call.state)
+        return dropped(weights, call.dropout, call.generator) @ share_heads(call.v_BGSE, call.q_BHTD.shape[1])
+
+
+def dropped(weights: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
+    """Weights with a share p of them dropped at random and the rest scaled so that the mean stays."""
+    stays = torch.empty_like(weights).bernoulli_(1.0 - p, generator=generator)
+    return weights * stays / (1.0 - p)
