@@ -1,0 +1,51 @@
+"""Batches of texts of like length, padded only to the longest of each."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+PADDING = 0
+_BATCHES_PER_POOL = 50
+
+
+def bucket_batches(
+    lengths: Sequence[int],
+    batch_rows: int,
+    generator: torch.Generator | None = None,
+    shuffle: bool = True,
+) -> list[list[int]]:
+    """Row numbers in batches of `batch_rows`, rows of like length together; every row stands in exactly one batch.
+
+    With `shuffle` rows are drawn into pools of 50 batches, sorted by length within a pool, and the order of the batches
+    is drawn too, all from `generator`; without it rows are sorted by length over the whole set.
+    Raises: ValueError where `batch_rows` is below 1.
+    """
+    if batch_rows < 1:
+        raise ValueError(f"batch_rows must be at least 1 and is {batch_rows}; give a positive number of rows.")
+    rows = len(lengths)
+    if not shuffle:
+        order = sorted(range(rows), key=lambda row: lengths[row])
+        return _cut(order, batch_rows)
+    drawn = torch.randperm(rows, generator=generator).tolist()
+    batches = [
+        batch
+        for pool in _cut(drawn, batch_rows * _BATCHES_PER_POOL)
+        for batch in _cut(sorted(pool, key=lambda row: lengths[row]), batch_rows)
+    ]
+    return [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def collate(id_lists: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Ids padded with 0 to the longest row (at least one column), int64 (B,T), and which are real, bool (B,T)."""
+    width = max((len(ids) for ids in id_lists), default=0)
+    ids_BT = torch.full((len(id_lists), max(1, width)), PADDING, dtype=torch.int64)
+    keep_BT = torch.zeros(ids_BT.shape, dtype=torch.bool)
+    for row, ids in enumerate(id_lists):
+        ids_BT[row, : len(ids)] = torch.as_tensor(ids, dtype=torch.int64)
+        keep_BT[row, : len(ids)] = True
+    return ids_BT, keep_BT
+
+
+def _cut(order: list[int], size: int) -> list[list[int]]:
+    return [order[start : start + size] for start in range(0, len(order), size)]
