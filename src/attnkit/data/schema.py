@@ -153,10 +153,9 @@ def _kind_and_classes(
                 raise UsageError(_lacks(table, label, "training and validation need labels"))
             said.append(f"The test split has no column '{label}', so it can be predicted and not measured.")
     cells = [cell for table in tables.values() for cell in table.cells(label) if not is_missing(cell)]
-    given = kind is not None
-    kind, reason = (
-        (kind, "as given") if kind is not None else kind_of([c for c in main.cells(label) if not is_missing(c)])
-    )
+    reason = "as given"
+    if kind is None:
+        kind, reason = kind_of([cell for cell in main.cells(label) if not is_missing(cell)])
     separator = separator_of(cells) if kind == "multi" else None
     if kind == "score":
         said.append(_say_scores(cells, reason))
@@ -172,7 +171,7 @@ def _kind_and_classes(
     names = in_order(classes)
     rows_have = "Each row has any number" if kind == "multi" else "Each row has one"
     shown = ", ".join(names[:_SHOWN_CLASSES]) + (", ..." if len(names) > _SHOWN_CLASSES else "")
-    said.append(f"{rows_have} of {len(names)} classes ({shown}): {reason if not given else 'as given'}.")
+    said.append(f"{rows_have} of {len(names)} classes ({shown}): {reason}.")
     return kind, names, separator
 
 

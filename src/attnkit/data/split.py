@@ -28,10 +28,11 @@ def make_splits(
     test: float = 0.0,
     seed: int = 0,
 ) -> Splits:
-    """The splits of the tables; where no validation or test split is given, that share of the training rows is held out.
+    """The splits of the tables; a validation or test split that is not given is held out of the training rows.
 
-    Shares are stratified by label, rows of the same text stay together, and the draw depends on `seed` and the texts
-    alone. Training rows whose text stands in a given test or validation split are dropped, and `notes` says how many.
+    `validation` and `test` are the shares to hold out: stratified by label, rows of the same text together, drawn by
+    `seed` and the texts alone. Training rows whose text stands in a given test or validation split are dropped, and
+    `notes` says how many.
     Raises: UsageError for shares out of range or where no training rows remain.
     """
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
@@ -56,7 +57,7 @@ def make_splits(
         if share:
             train, held[name] = _hold_out(train, round(share * whole), seed)
             notes.append(
-                f"{len(held[name]):,} of the {whole:,} training rows are held out as the {name} split "
+                f"{len(held[name]):,} of {whole:,} rows are held out as the {name} split "
                 f"(share {share:g}, by label, seed {seed})."
             )
     return Splits(train, held["validation"], held["test"], tuple(notes))

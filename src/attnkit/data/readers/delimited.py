@@ -26,7 +26,7 @@ def read_delimited(path: Path, delimiter: str) -> Table:
     """
     text = load_text(path)
     used, notes = _delimiter(path, text, delimiter)
-    records = _tab_records(path, text) if used == "\t" else list(_records(path, text, used, csv.QUOTE_MINIMAL))
+    records = _tab_records(path, text) if used == "\t" else list(_records(path, text, used, quotes=True))
     (header_line, header), body = records[0], records[1:]
     columns = _column_names(path, header_line, header)
     if not body:
@@ -48,13 +48,18 @@ def _delimiter(path: Path, text: str, expected: str) -> tuple[str, tuple[str, ..
     return best, (f"The cells of {path} are parted by {_WORDS[best]}.",)
 
 
-def _records(path: Path, text: str, delimiter: str, quoting: int) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, text: str, delimiter: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
     """Each record with its first line; blank lines are skipped."""
     limit = csv.field_size_limit(LONGEST_CELL)
     begin = 1
     try:
-        strict = quoting != csv.QUOTE_NONE
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=strict)
+        lines = io.StringIO(text, newline="")
+        reader = csv.reader(
+            lines,
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+            strict=quotes,
+        )
         for cells in reader:
             if cells:
                 yield begin, cells
@@ -80,11 +85,11 @@ def _tab_records(path: Path, text: str) -> Records:
 
     Many TSV files quote nothing and hold stray quotes; others are written by CSV tools and hold line breaks in quotes.
     """
-    plain = list(_records(path, text, "\t", csv.QUOTE_NONE))
+    plain = list(_records(path, text, "\t", quotes=False))
     if all(len(cells) == len(plain[0][1]) for _, cells in plain):
         return [(line, [_unquoted(cell) for cell in cells]) for line, cells in plain]
     try:
-        quoted = list(_records(path, text, "\t", csv.QUOTE_MINIMAL))
+        quoted = list(_records(path, text, "\t", quotes=True))
     except UsageError:
         return plain
     whole = all(len(cells) == len(quoted[0][1]) for _, cells in quoted)

@@ -29,8 +29,9 @@ def read_saved_dataset(folder: Path) -> list[tuple[str, Table]]:
 
 def _dataset(folder: Path) -> Table:
     files = _object(folder / "state.json").get("_data_files")
-    names = [file.get("filename") if isinstance(file, dict) else None for file in files or [None]]
-    if not isinstance(files, list) or not all(isinstance(name, str) and name for name in names):
+    listed = files if isinstance(files, list) else []
+    names = [file.get("filename") if isinstance(file, dict) else None for file in listed]
+    if not names or not all(isinstance(name, str) and name for name in names):
         raise UsageError(f"{folder / 'state.json'} names no data files; save the dataset again.")
     return joined("all", [read_arrow(_inside(folder, str(name))) for name in names])
 

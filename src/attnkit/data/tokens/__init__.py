@@ -30,7 +30,7 @@ def fit(
     lowercase: bool = True,
     min_count: int = 2,
 ) -> TextTokenizer:
-    """A tokenizer of a kind ("auto", "word", "bpe", "chars") fitted on these texts, which should be training texts only.
+    """A tokenizer of a kind ("auto", "word", "bpe", "chars") fitted on these texts: training texts only.
 
     `vocabulary_size` counts the three special ids too; pieces rarer than `min_count` become unknown.
     Raises: UsageError for an unknown kind (with the nearest), no texts, or a vocabulary that is too small.
@@ -43,7 +43,7 @@ def fit(
         raise UsageError("There is no text to fit a tokenizer on; give training rows whose text is not empty.")
     if vocabulary_size < 4 or min_count < 1:
         raise UsageError(
-            f"A tokenizer needs vocabulary_size >= 4 and min_count >= 1 and was given {vocabulary_size} and {min_count}."
+            f"A tokenizer needs vocabulary_size >= 4 and min_count >= 1, not {vocabulary_size} and {min_count}."
         )
     chosen = kind_for(texts) if kind == "auto" else kind
     return _FITS[chosen](texts, vocabulary_size, lowercase, min_count)

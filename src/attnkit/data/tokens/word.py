@@ -9,11 +9,12 @@ from attnkit.data.tokens.tokenizer import SPECIAL, UNKNOWN, TextTokenizer, witho
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER = rf"[[\p{{L}}\p{{M}}]&&[^{_UNSPACED}]]"
-_WORD = rf"{_LETTER}+(?:['’]{_LETTER}+)*"
-_NUMBER = r"\p{N}+(?:[.,]\p{N}+)*"
+_NUMBER = r"\p{N}+(?:[.,]\p{N}+)+"
+# Digits may stand in a word (mp3, 90s, 4th), and an apostrophe between letters (don't).
+_WORD = rf"(?:{_LETTER}|\p{{N}})+(?:['’]{_LETTER}+)*"
 # Up to three equal marks are one token, so that "..." and "!!!" say more than "." and a ruler says little.
 _MARKS = r"([^\s\p{L}\p{M}\p{N}])\1{0,2}"
-PIECE = rf"[{_UNSPACED}]|{_WORD}|{_NUMBER}|{_MARKS}|\S"
+PIECE = rf"[{_UNSPACED}]|{_NUMBER}|{_WORD}|{_MARKS}|\S"
 
 
 def fit_words(texts: Sequence[str], vocabulary_size: int, lowercase: bool, min_count: int) -> TextTokenizer:
