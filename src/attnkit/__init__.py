@@ -16,6 +16,7 @@ _HOME = {
     "CATALOGUE": "attnkit.attention.catalogue",
     "Dims": "attnkit.attention.part",
     "HeadLayout": "attnkit.attention.heads",
+    "init_params": "attnkit.attention.part",
     "Mixture": "attnkit.attention.combine",
     "Pairwise": "attnkit.attention.pairwise",
     "Sum": "attnkit.attention.combine",
