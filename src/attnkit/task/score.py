@@ -129,8 +129,10 @@ class Score:
 
 
 def _scores(examples: Sequence[Example]) -> list[float]:
+    scores = []
     for example in examples:
         label = example.label
         if isinstance(label, bool) or not isinstance(label, int | float) or not math.isfinite(label):
             raise misfit(example, "a finite number for each row")
-    return [float(example.label) for example in examples]
+        scores.append(float(label))
+    return scores

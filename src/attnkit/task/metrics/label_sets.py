@@ -129,13 +129,8 @@ def _points(
     # scikit-learn takes a single column for a binary problem with the classes 0 and 1; flat, class 1 is the label.
     y, z, labels = (truth, guess, None) if width > 1 else (truth[:, 0], guess[:, 0], [True])
 
-    def figures(average: str | None) -> list[NDArray[np.float64]]:
+    def figures(average: str | None) -> list[dict[str, float]]:
         found = precision_recall_fscore_support(y, z, labels=labels, average=average, zero_division=0)[:3]
-        return [np.atleast_1d(figure) for figure in found]
+        return [dict(zip(KINDS, map(float, one), strict=True)) for one in zip(*map(np.atleast_1d, found), strict=True)]
 
-    micro, macro = (
-        {kind: float(f[0]) for kind, f in zip(KINDS, figures(how), strict=True)} for how in ("micro", "macro")
-    )
-    each = figures(None)
-    own = [{kind: float(f[at]) for kind, f in zip(KINDS, each, strict=True)} for at in range(width)]
-    return micro, macro, own
+    return figures("micro")[0], figures("macro")[0], figures(None)
