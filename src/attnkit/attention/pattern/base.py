@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attnkit.attention.part import Part
+from attnkit.attention.part import Part, require
 from attnkit.attention.where import Where
 
 
@@ -19,6 +19,11 @@ class Pattern(Part):
     @property
     def causal(self) -> bool:
         """True where no query meets a later key."""
+        return False
+
+    @property
+    def sees_itself(self) -> bool:
+        """True where every token meets itself, whatever its position, so that no real token's row is empty."""
         return False
 
     def refuses_cache(self) -> str | None:
@@ -37,10 +42,30 @@ class Pattern(Part):
 
 @dataclass(frozen=True)
 class Both(Pattern):
-    """Pairs that both rules allow: `a & b`."""
+    """Pairs that both rules allow: `a & b`.
+
+    Picture: Both(Causal(), Strided(2))
+    ```
+    #.......
+    .#......
+    #.#.....
+    .#.#....
+    #.#.#...
+    .#.#.#..
+    #.#.#.#.
+    .#.#.#.#
+    ```
+
+    Raises: ValueError where a side is not a Pattern.
+    Cost: both rules; at most the pairs of the smaller one.
+    """
 
     first: Pattern
     second: Pattern
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.first, Pattern), self, "first", "a Pattern")
+        require(isinstance(self.second, Pattern), self, "second", "a Pattern")
 
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """Intersection of the two."""
@@ -51,6 +76,11 @@ class Both(Pattern):
         """One causal side is enough."""
         return self.first.causal or self.second.causal
 
+    @property
+    def sees_itself(self) -> bool:
+        """Both sides must let a token meet itself."""
+        return self.first.sees_itself and self.second.sees_itself
+
     def refuses_cache(self) -> str | None:
         """The first side's reason, or the second's."""
         return self.first.refuses_cache() or self.second.refuses_cache()
@@ -58,10 +88,30 @@ class Both(Pattern):
 
 @dataclass(frozen=True)
 class Either(Pattern):
-    """Pairs that at least one rule allows: `a | b`."""
+    """Pairs that at least one rule allows: `a | b`.
+
+    Picture: Either(Window(3), Anchors(1))
+    ```
+    ########
+    ###.....
+    ####....
+    #.###...
+    #..###..
+    #...###.
+    #....###
+    #.....##
+    ```
+
+    Raises: ValueError where a side is not a Pattern.
+    Cost: both rules; at most the pairs of the two together.
+    """
 
     first: Pattern
     second: Pattern
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.first, Pattern), self, "first", "a Pattern")
+        require(isinstance(self.second, Pattern), self, "second", "a Pattern")
 
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """Union of the two."""
@@ -72,6 +122,11 @@ class Either(Pattern):
         """Both sides must be causal."""
         return self.first.causal and self.second.causal
 
+    @property
+    def sees_itself(self) -> bool:
+        """One side that lets a token meet itself is enough."""
+        return self.first.sees_itself or self.second.sees_itself
+
     def refuses_cache(self) -> str | None:
         """The first side's reason, or the second's."""
         return self.first.refuses_cache() or self.second.refuses_cache()
@@ -79,13 +134,42 @@ class Either(Pattern):
 
 @dataclass(frozen=True)
 class Outside(Pattern):
-    """Pairs that the rule does not allow: `~a`."""
+    """Pairs that the rule does not allow: `~a`.
+
+    Picture: Outside(Causal())
+    ```
+    .#######
+    ..######
+    ...#####
+    ....####
+    .....###
+    ......##
+    .......#
+    ........
+    ```
+
+    Raises: ValueError where it does not hold a Pattern.
+    Cost: the rule; the pairs it leaves out.
+    """
 
     inner: Pattern
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.inner, Pattern), self, "inner", "a Pattern")
 
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """Complement; padding stays out all the same."""
         return ~self.inner.allowed(i, j, where)
+
+    @property
+    def causal(self) -> bool:
+        """True where the inner rule is itself the outside of a causal one."""
+        return isinstance(self.inner, Outside) and self.inner.inner.causal
+
+    @property
+    def sees_itself(self) -> bool:
+        """True where the inner rule is itself the outside of one that lets a token meet itself."""
+        return isinstance(self.inner, Outside) and self.inner.inner.sees_itself
 
     def refuses_cache(self) -> str | None:
         """The inner rule's reason."""

@@ -12,6 +12,7 @@ from attnkit.attention.where import Where
 class Causal(Pattern):
     """Query at i meets keys at j <= i; with T != S the last query stands at the last key.
 
+    Picture: Causal()
     ```
     #.......
     ##......
@@ -33,5 +34,10 @@ class Causal(Pattern):
 
     @property
     def causal(self) -> bool:
+        """True by definition."""
+        return True
+
+    @property
+    def sees_itself(self) -> bool:
         """True by definition."""
         return True

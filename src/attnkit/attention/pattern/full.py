@@ -13,6 +13,7 @@ from attnkit.attention.where import Where
 class Full(Pattern):
     """Every query meets every key.
 
+    Picture: Full()
     ```
     ########
     ########
@@ -31,3 +32,8 @@ class Full(Pattern):
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """True for every pair."""
         return torch.ones_like(i == j)
+
+    @property
+    def sees_itself(self) -> bool:
+        """True by definition."""
+        return True
