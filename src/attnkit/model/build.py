@@ -1,0 +1,61 @@
+"""From the [model] section to a network."""
+
+from torch import nn
+
+from attnkit.model.bilstm import BiLSTM
+from attnkit.model.classifier import TextClassifier
+from attnkit.model.cnn import CNN
+from attnkit.model.embedding import Embedding
+from attnkit.model.hierarchical import HierarchicalClassifier
+from attnkit.model.ngrams import HashedNgrams
+from attnkit.model.operator import operator
+from attnkit.model.settings import ModelSettings, chosen
+from attnkit.model.summary import Summary
+from attnkit.model.transformer import TransformerEncoder
+
+
+def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, allow_code: bool = False) -> nn.Module:
+    """The network that `settings` describe, with fresh weights from torch's generator.
+
+    It is called with ids_BT and keep_BT (ids_BNT and keep_BNT where hierarchical) and answers logits_BC.
+
+    Raises: ValueError where the settings contradict each other or still say "auto".
+    """
+    embedding_width, width = chosen(settings.embedding_width), chosen(settings.width)
+    dropout = chosen(settings.dropout)
+    beside: tuple[str, ...] = chosen(settings.beside)  # type: ignore[assignment]
+    embedding = Embedding(
+        vocabulary_size,
+        embedding_width,
+        word_dropout=chosen(settings.word_dropout),
+        dropout=chosen(settings.embedding_dropout),
+    )
+    encoder = build_encoder(settings, embedding_width, allow_code)
+    read_width = width if encoder is not None else embedding_width
+    pooling = operator(settings.pooling, allow_code)
+    summary = Summary(read_width, pooling, queries=settings.pooling_queries, beside=beside)
+    if chosen(settings.hierarchical):
+        if chosen(settings.ngrams) > 1:
+            raise ValueError("a hierarchical model reads words, not n-grams; set model.ngrams = 0")
+        sentences = BiLSTM(summary.width, width)
+        last = Summary(width, pooling, queries=settings.pooling_queries, beside=beside)
+        return HierarchicalClassifier(embedding, encoder, summary, sentences, last, outputs, dropout)
+    longest = chosen(settings.ngrams)
+    ngrams = HashedNgrams(longest, settings.ngram_buckets, embedding_width) if longest > 1 else None
+    return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout)
+
+
+def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = False) -> nn.Module | None:
+    """What reads the words; None where the pooling reads the embeddings themselves."""
+    width, dropout = chosen(settings.width), chosen(settings.dropout)
+    match chosen(settings.encoder):
+        case "bilstm":
+            return BiLSTM(input_width, width, layers=settings.layers, dropout=dropout)
+        case "cnn":
+            return CNN(input_width, width, settings.kernel_widths_tokens, layers=settings.layers, dropout=dropout)
+        case "transformer":
+            spec = operator(settings.attention, allow_code)
+            return TransformerEncoder(
+                input_width, width, spec, layers=settings.layers, heads=settings.heads, dropout=dropout
+            )
+    return None

@@ -1,0 +1,40 @@
+"""A text classifier: embedding, encoder, attention pooling, head."""
+
+from torch import Tensor, nn
+
+from attnkit.model.embedding import Embedding
+from attnkit.model.ngrams import HashedNgrams
+from attnkit.model.summary import Summary
+
+
+class TextClassifier(nn.Module):
+    """logits_BC = W dropout(summary(encoder(embedding(ids_BT)))).
+
+    `ids_BT` are token ids with 0 for padding, `keep_BT` is True on real tokens, which stand before all padding. A row
+    without a real token gets the bias of the head, whatever stands beside it.
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        ngrams: HashedNgrams | None,
+        encoder: nn.Module | None,
+        summary: Summary,
+        outputs: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.ngrams = ngrams
+        self.encoder = encoder
+        self.summary = summary
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(summary.width, outputs)
+
+    def forward(self, ids_BT: Tensor, keep_BT: Tensor) -> Tensor:
+        x_BTM = self.embedding(ids_BT)
+        if self.ngrams is not None:
+            x_BTM = x_BTM + self.ngrams(ids_BT, keep_BT)
+        if self.encoder is not None:
+            x_BTM = self.encoder(x_BTM, keep_BT)
+        return self.head(self.dropout(self.summary(x_BTM, keep_BT)))

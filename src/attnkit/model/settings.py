@@ -1,0 +1,63 @@
+"""The [model] section of a recipe: every size and choice that decides what network is built."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Auto = Literal["auto"]
+Width = Annotated[int, Field(ge=1, le=8192)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Operator = str | dict[str, Any]
+T = TypeVar("T")
+
+
+class Section(BaseModel):
+    """One table of a recipe: frozen, every field described, an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+def chosen(value: T | Auto) -> T:
+    """The value of a field whose "auto" has been settled.
+
+    Raises: ValueError while it still says "auto".
+    """
+    if value == "auto":
+        raise ValueError('a field still says "auto"; settle the recipe from the data first (attnkit.train does)')
+    return value  # type: ignore[return-value]
+
+
+class ModelSettings(Section):
+    """What network is built."""
+
+    encoder: Literal["auto", "bilstm", "cnn", "transformer", "none"] = Field(
+        "auto", description="what reads the words: bilstm, cnn, transformer, or none (the pooling reads the embeddings)"
+    )
+    hierarchical: bool | Auto = Field(
+        "auto", description="read a document as sentences of words, with one attention pooling over each"
+    )
+    embedding_width: Width | Auto = Field("auto", description="numbers a word is represented by")
+    width: Width | Auto = Field("auto", description="width M of what the encoder gives a position (even)")
+    layers: int = Field(1, ge=1, le=64, description="encoder layers, one on another")
+    heads: int = Field(4, ge=1, le=256, description="attention heads of a transformer layer")
+    kernel_widths_tokens: tuple[int, ...] = Field(
+        (1, 2, 3), strict=False, min_length=1, max_length=16, description="widths of the filters of a cnn, in tokens"
+    )
+    attention: Operator = Field(
+        "vaswani", description="operator inside transformer layers: a catalogue name or a table of parts"
+    )
+    pooling: Operator = Field(
+        "bahdanau", description="operator that pools positions into one vector: a catalogue name or a table of parts"
+    )
+    pooling_queries: int = Field(1, ge=1, le=64, description="learned queries of the pooling, read side by side")
+    beside: Annotated[tuple[Literal["mean", "max"], ...], Field(strict=False, max_length=2)] | Auto = Field(
+        "auto", description="plain summaries that stand beside the attention pooling: mean, max"
+    )
+    ngrams: Annotated[int, Field(ge=0, le=4)] | Auto = Field(
+        "auto", description="add learned embeddings of word n-grams up to this length (0 or 1: none)"
+    )
+    ngram_buckets: int = Field(50_000, ge=16, le=4_000_000, description="rows of the hashed n-gram table")
+    word_dropout: Share | Auto = Field("auto", description="share of words made unknown while training")
+    embedding_dropout: Share | Auto = Field("auto", description="dropout on the embeddings")
+    dropout: Share | Auto = Field("auto", description="dropout inside the encoder and before the classifier")

@@ -1,0 +1,1 @@
+"""The record: recipe, run directory, checkpoint, log."""

@@ -1,0 +1,82 @@
+"""The sections of a recipe other than [model]: what is read, cut into tokens, optimized and measured."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from attnkit.model.settings import Auto, Count, Section
+
+
+class DataSettings(Section):
+    """What is read, and how it is split."""
+
+    path: str = Field("", description="file or folder of the data; the one named on the command line goes before it")
+    text: tuple[str, ...] = Field(
+        (), strict=False, max_length=2, description="text column, or two for pairs; empty: inferred"
+    )
+    label: str = Field("", description="label column; empty: inferred")
+    kind: Literal["auto", "single", "multi", "score"] = Field(
+        "auto", description="one label a text, several labels a text, or a graded score"
+    )
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="share of the training rows held out to choose the best epoch, where none is given"
+    )
+    test: float = Field(0.1, ge=0, lt=1, description="share of the rows held out as test, where no test split is given")
+    split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the split")
+
+
+class TokenSettings(Section):
+    """How a text becomes numbers; fitted on the training split alone."""
+
+    tokenizer: Literal["auto", "word", "bpe", "chars"] = Field(
+        "auto", description="word, bpe (bytes) or chars (characters, for Chinese)"
+    )
+    vocabulary_size: Annotated[int, Field(ge=4, le=4_000_000)] | Auto = Field(
+        "auto", description="most entries of the vocabulary"
+    )
+    lowercase: bool | Auto = Field("auto", description="read capitals as small letters")
+    min_count: Count | Auto = Field("auto", description="occurrences in the training split that make a word known")
+    max_tokens: Count | Auto = Field("auto", description="tokens of a text that are read, from its start")
+    max_sentences: Count | Auto = Field(
+        "auto", description="sentences of a document that are read (hierarchical models)"
+    )
+    max_sentence_tokens: int = Field(
+        50, ge=2, le=10_000, description="tokens of a sentence; a longer one goes on as the next (hierarchical models)"
+    )
+
+
+class TrainSettings(Section):
+    """How the weights are found."""
+
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of the weights, the batch order and dropout")
+    epochs: Count | Auto = Field("auto", description="most passes over the training split")
+    patience: int = Field(3, ge=1, description="evaluations without a better validation measure before stopping")
+    batch_rows: Count | Auto = Field("auto", description="texts in a batch")
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | Auto = Field(
+        "auto", description="highest learning rate of AdamW"
+    )
+    weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled weight decay, on matrices alone")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "cosine", description="how the learning rate falls after the warm-up, over all epochs"
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] | Auto = Field(
+        "auto", description="steps over which the learning rate rises from zero"
+    )
+    clip_norm: float = Field(1.0, ge=0, description="longest gradient, as its norm over all parameters (0: no limit)")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each target spread over all classes")
+    class_weights: bool = Field(False, description="weigh classes by the inverse of their frequency")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of the averaged weights that are kept (0: none)"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16 computes the training steps under autocast; weights stay float32"
+    )
+    evaluate_every_steps: int = Field(0, ge=0, description="steps between evaluations on validation (0: each epoch)")
+    checkpoint_every_steps: int = Field(500, ge=1, description="steps between checkpoints, beside each evaluation")
+
+
+class EvaluateSettings(Section):
+    """What is measured at the end."""
+
+    folds: int = Field(0, ge=0, le=1000, description="cross-validation in this many folds (0: one split)")
+    baselines: bool = Field(False, description="measure majority, TF-IDF + logistic regression and NB-SVM beside it")

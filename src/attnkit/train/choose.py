@@ -1,0 +1,89 @@
+"""What the data decides where a recipe says "auto": each choice with the sentence that is recorded beside it."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from attnkit.model.settings import Section
+from attnkit.run.recipe import Recipe
+
+LONG_DOCUMENT_TOKENS = 400
+LONGEST_TOKENS = 512
+
+
+@dataclass
+class Choices:
+    """Settles "auto" fields one by one, remembering why."""
+
+    recipe: Recipe
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def settle(self, name: str, value: Any, reason: str) -> None:
+        """Give the field `name` ("section.field") its value where it still says "auto"."""
+        section, entry = name.split(".")
+        holder: Section = getattr(self.recipe, section)
+        if getattr(holder, entry) == "auto":
+            changed = holder.model_copy(update={entry: value})
+            self.recipe = self.recipe.model_copy(update={section: changed})
+            self.reasons[name] = reason
+
+
+def choose_tokens(choices: Choices, rows: int) -> None:
+    """Settle how training texts become tokens, except the limits on length."""
+    choices.settle("tokens.vocabulary_size", 30_000, "the usual size; rarer words carry little")
+    choices.settle("tokens.lowercase", True, "small sets see too few capitals to learn both forms")
+    if rows < 50_000:
+        choices.settle("tokens.min_count", 2, f"a word seen once in {rows} texts cannot be learned")
+    else:
+        choices.settle("tokens.min_count", 5, f"words seen less than five times in {rows} texts are noise")
+
+
+def choose_lengths(choices: Choices, counts: Sequence[int], paired: bool) -> None:
+    """Settle hierarchy and limits from the token counts of the training texts."""
+    ordered = sorted(counts)
+    median = int(statistics.median(ordered)) if ordered else 0
+    most = ordered[-1] if ordered else 1
+    nearly_all = ordered[int(0.98 * (len(ordered) - 1))] if ordered else 1
+    long = median > LONG_DOCUMENT_TOKENS and not paired
+    choices.settle(
+        "model.hierarchical",
+        long,
+        f"the median text has {median} tokens, {'more' if long else 'not more'} than {LONG_DOCUMENT_TOKENS}",
+    )
+    if choices.recipe.model.hierarchical is True:
+        choices.settle("tokens.max_tokens", 100_000, "the limits on sentences decide")
+    elif most <= LONGEST_TOKENS:
+        choices.settle("tokens.max_tokens", max(1, most), "the longest training text; none is cut")
+    else:
+        limit = max(8, min(nearly_all, LONGEST_TOKENS))
+        cut = sum(count > limit for count in counts)
+        choices.settle("tokens.max_tokens", limit, f"{cut} of {len(counts)} training texts are longer and are cut")
+    choices.settle("tokens.max_sentences", 100, "about the longest review; only hierarchical models read it")
+
+
+def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
+    """Settle the network from how many rows there are and how long they are."""
+    hierarchical = choices.recipe.model.hierarchical is True
+    choices.settle("model.encoder", "bilstm", "reads words in order, and does best on sets of this size")
+    choices.settle("model.embedding_width", 200, "as wide as small sets can fill")
+    choices.settle("model.width", 200, "two directions of half of it each")
+    choices.settle("model.beside", ("max",), "what is strongest anywhere, beside what attention weighs")
+    choices.settle("model.ngrams", 0, "words alone")
+    choices.settle("model.word_dropout", 0.1, "unknown words are met while training too")
+    choices.settle("model.embedding_dropout", 0.5, "embeddings hold most weights and overfit first")
+    choices.settle("model.dropout", 0.4, "usual for sets of this size")
+    if hierarchical:
+        choices.settle("train.batch_rows", 16, "a document is a batch of sentences")
+    else:
+        choices.settle("train.batch_rows", 32 if rows < 20_000 else 64, f"{rows} training texts")
+
+
+def choose_training(choices: Choices, rows: int) -> None:
+    """Settle the optimization from how many steps an epoch has."""
+    batch = choices.recipe.train.batch_rows
+    steps = -(-rows // int(batch)) if batch != "auto" else 1
+    epochs = 20 if rows < 5_000 else 12 if rows < 20_000 else 8
+    choices.settle("train.epochs", epochs, f"{rows} training texts; stops earlier where validation says so")
+    choices.settle("train.learning_rate", 0.001, "the usual rate of Adam for recurrent networks")
+    choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")

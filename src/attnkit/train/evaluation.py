@@ -1,0 +1,91 @@
+"""evaluate(run): measure a trained model again, on the rows it was tested on or on other data."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnkit.data.examples import Example, to_examples
+from attnkit.data.readers import read
+from attnkit.data.schema import Schema
+from attnkit.data.split import Splits, split_ids
+from attnkit.errors import UsageError
+from attnkit.run.directory import Run
+from attnkit.task.base import Prediction
+from attnkit.task.metrics import Measure
+from attnkit.train.loop import predict_logits
+from attnkit.train.predictor import load
+from attnkit.train.prepare import data_sha256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures by name, the rows they stand on with the prediction of each, and how the rows were chosen."""
+
+    measures: dict[str, Measure]
+    examples: list[Example]
+    predictions: list[Prediction]
+    protocol: str
+
+
+def evaluate(
+    run: str | os.PathLike[str] | Run,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    allow_code: bool = False,
+    watch: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measure a run on `data` (its test split where it has one), or on its own test rows where the data still stands.
+
+    Raises: UsageError where the data changed or is gone, lacks the run's columns, or holds a label the model never met.
+    """
+    opened = Run.open(run)
+    predictor = load(opened, allow_code=allow_code)
+    examples, protocol = _given(opened, data) if data is not None else _recorded(opened)
+    labeled = [row for row in examples if row.label is not None]
+    if not labeled:
+        raise UsageError(f"no row of {data or 'the recorded test split'} has a label; predict it with `attn predict`")
+    prepare, task = predictor.preprocessing, predictor.task
+    targets = task.targets(labeled)
+    items = prepare.encode([row.text for row in labeled], [row.pair for row in labeled])
+    tell = None if watch is None else (lambda done: watch(done, len(items)))
+    logits = predict_logits(predictor.network, prepare, items, watch=tell)
+    return Evaluation(task.measure(logits, targets), labeled, task.predict(logits), protocol)
+
+
+def _recorded(run: Run) -> tuple[list[Example], str]:
+    record = run.data
+    path, ids = Path(record["path"]), record["splits"]["test"]
+    if not ids:
+        raise UsageError(f"{run.path} was trained without test rows; name data to evaluate it on")
+    if not path.exists():
+        raise UsageError(f"the data of {run.path} no longer stands at {path}; name data to evaluate it on")
+    if data_sha256(path) != record["sha256"]:
+        raise UsageError(f"{path} changed since {run.path} was trained on it; name data to evaluate it on")
+    schema = Schema.from_dict(record["schema"])
+    rows = [row for table in read(path).values() for row in to_examples(table, schema)]
+    known = split_ids(Splits([], [], rows))["test"]
+    # The same text and label may stand in several rows; each recorded id takes one of them.
+    places: dict[str, list[Example]] = {}
+    for key, row in zip(known, rows, strict=True):
+        places.setdefault(key, []).append(row)
+    found = [places[key].pop(0) for key in ids if places.get(key)]
+    if len(found) < len(ids):
+        raise UsageError(
+            f"{len(ids) - len(found)} test rows of {run.path} are not in {path}; name data to evaluate it on"
+        )
+    return found, "the rows of the run's own test split, read again"
+
+
+def _given(run: Run, data: str | os.PathLike[str]) -> tuple[list[Example], str]:
+    schema = Schema.from_dict(run.data["schema"])
+    tables = read(data)
+    name = "test" if "test" in tables else "all"
+    if name not in tables:
+        raise UsageError(f"{data} holds {', '.join(tables)} and no test split; name one file")
+    if schema.label not in tables[name].columns:
+        raise UsageError(
+            f"{data} has no column {schema.label!r}, the label of {run.path}; rename it, or use `attn predict`"
+        )
+    which = "the test split" if name == "test" else "all rows"
+    return to_examples(tables[name], schema), f"{which} of {Path(data).name}"

@@ -1,0 +1,77 @@
+"""The end of a run: every figure with its protocol, and a page about it."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from attnkit.files import write_text
+from attnkit.page.report import report_page
+from attnkit.run.machine import describe_machine
+from attnkit.run.recipe import Recipe
+from attnkit.run.record import write_record
+from attnkit.task.single_label import SingleLabel
+from attnkit.train.events import Say
+from attnkit.train.prepare import Source
+from attnkit.train.single import Results
+
+
+def write_results(folder: Path, recipe: Recipe, results: Results, source: Source, say: Say, seconds: float) -> None:
+    """Write metrics.json and report.html, and say each headline figure."""
+    metrics = metrics_record(recipe, results)
+    write_record(folder / "metrics.json", metrics)
+    for measure in results.test.values():
+        if ":" not in measure.name:
+            say("measured", name=measure.name, value=measure.value, low=measure.low, high=measure.high, n=measure.n)
+    facts = {
+        "data": source.path.name,
+        "rows": ", ".join(f"{name} {count:,}" for name, count in results.sizes.items()),
+        "model": f"{recipe.model.encoder}, pooling {recipe.model.pooling}",
+        "seconds": f"{seconds:.0f}",
+        "machine": str(describe_machine()["processor"]),
+        "versions": ", ".join(f"{name} {version}" for name, version in describe_machine()["versions"].items()),
+    }
+    write_text(folder / "report.html", report_page(source.path.name, metrics, facts, say.sentences))
+
+
+def metrics_record(recipe: Recipe, results: Results) -> dict[str, Any]:
+    """What metrics.json holds."""
+    select = results.task.select.measure
+    record: dict[str, Any] = {
+        "protocol": protocol(recipe, results),
+        "select": select,
+        "sizes": results.sizes,
+        "seed": recipe.train.seed,
+        "stopped": results.stopped,
+        "test": {name: measure.to_dict() for name, measure in results.test.items()},
+        "validation": {name: measure.to_dict() for name, measure in results.validation.items()},
+        "baselines": results.baselines,
+        "history": results.history,
+        "confusion": None,
+    }
+    if results.folds:
+        each = [fold["measures"][select]["value"] for fold in results.folds]
+        record["folds"] = {
+            "measures": results.folds,
+            "mean": statistics.mean(each),
+            "deviation": statistics.stdev(each),
+        }
+    if isinstance(results.task, SingleLabel) and results.test_logits is not None and results.test_targets is not None:
+        confusion = results.task.confusion(results.test_logits, results.test_targets)
+        record["confusion"] = {"classes": list(results.task.classes), "counts": confusion.counts.tolist()}
+    return record
+
+
+def protocol(recipe: Recipe, results: Results) -> str:
+    """How the figures were made, in one sentence."""
+    chosen_by = results.task.select.measure
+    if results.folds:
+        return (
+            f"{len(results.folds)}-fold cross-validation, stratified, split seed {recipe.data.split_seed}, one "
+            f"training seed ({recipe.train.seed}); in each fold the best weights were chosen by {chosen_by} on validation rows "
+            "taken from its training rows; every row tested once; the interval is over the pooled rows"
+        )
+    test = "the test split was read once, after training" if results.test else "there was no labeled test row"
+    return (
+        f"weights chosen by {chosen_by} on {results.sizes['validation']:,} validation rows that were not trained on; "
+        f"{test}; one training seed ({recipe.train.seed}), split seed {recipe.data.split_seed}"
+    )

@@ -1,0 +1,258 @@
+"""The training loop: batches, steps, evaluations, checkpoints, and an end that does not depend on interruptions."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attnkit.data.batches import bucket_batches
+from attnkit.errors import FailedError, UsageError
+from attnkit.model.nonfinite import first_bad_layer
+from attnkit.model.settings import chosen
+from attnkit.run.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
+from attnkit.run.sections import TrainSettings
+from attnkit.task.base import Task
+from attnkit.train.events import Say
+from attnkit.train.interrupt import CtrlC
+from attnkit.train.optimize import average_into, learning_rate, make_optimizer, optimizer_state, set_optimizer_state
+from attnkit.train.preprocessing import Ids, Preprocessing
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded texts with their targets and the places (file:line) they came from."""
+
+    items: Sequence[Ids]
+    targets: Tensor
+    places: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass
+class Position:
+    """How far training has come; plain values, kept in the checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    best_value: float | None = None
+    best_loss: float = math.inf
+    stale: int = 0
+    finished: str = ""
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Loop:
+    """Trains `model` on `train`, choosing the weights that do best on `validation`.
+
+    Batch order comes from (seed, epoch), all else random from torch's default generator, whose state is in the
+    checkpoint; so a resumed run goes on exactly as if it had never stopped, on the same number of threads.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        prepare: Preprocessing,
+        train: Rows,
+        validation: Rows,
+        settings: TrainSettings,
+        checkpoint: Path,
+        say: Say,
+    ) -> None:
+        self.model, self.task, self.prepare, self.settings = model, task, prepare, settings
+        self.train, self.validation = train, validation
+        self.checkpoint, self.say = checkpoint, say
+        self.optimizer = make_optimizer(model, settings)
+        self.averaged = copy.deepcopy(model) if settings.ema_decay else None
+        self.class_weights = task.class_weights(train.targets) if settings.class_weights else None
+        self.at = Position()
+        self.best: Weights = _copy(model)
+        self.lengths = prepare.lengths(train.items)
+        self.epochs = chosen(settings.epochs)
+        self.steps_an_epoch = len(self._batches(0))
+        self.started = time.monotonic()
+
+    @property
+    def steps(self) -> int:
+        """Steps of all epochs together."""
+        return self.epochs * self.steps_an_epoch
+
+    def run(self, ctrl_c: CtrlC) -> bool:
+        """Train to the end; False where Ctrl-C stopped it, after saving.
+
+        Raises: FailedError where the loss or a gradient is not finite.
+        """
+        if self.checkpoint.exists():
+            self._restore()
+        else:
+            self._save()
+        while not self.at.finished:
+            batches = self._batches(self.at.epoch)
+            while self.at.batch < len(batches) and not self.at.finished:
+                if ctrl_c.asked:
+                    self._save()
+                    return False
+                self._step(batches[self.at.batch])
+                last = self.at.batch == len(batches)
+                every = self.settings.evaluate_every_steps
+                if (every and self.at.step % every == 0) or (last and not every):
+                    self._evaluate()
+                    if last:
+                        self._next_epoch()
+                    self._save()
+                elif last:
+                    self._next_epoch()
+                    self._save()
+                elif self.at.step % self.settings.checkpoint_every_steps == 0:
+                    self._save()
+        return True
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
+        return bucket_batches(self.lengths, chosen(self.settings.batch_rows), generator=generator)
+
+    def _next_epoch(self) -> None:
+        self.at.epoch, self.at.batch = self.at.epoch + 1, 0
+        if self.at.epoch == self.epochs and not self.at.finished:
+            if self.at.loss_steps:
+                self._evaluate()
+            self.at.finished = f"all {self.epochs} epochs are done"
+
+    def _step(self, numbers: list[int]) -> None:
+        rate = learning_rate(self.settings, self.at.step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.model.train()
+        before = random_state()
+        ids, keep = self.prepare.collate([self.train.items[number] for number in numbers])
+        targets = self.train.targets[torch.tensor(numbers)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            logits = self.model(ids, keep)
+        loss = self.task.loss(logits.float(), targets, self.class_weights, self.settings.label_smoothing)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            set_random_state(before)
+            self._not_finite(f"the loss is {value}", numbers, first_bad_layer(self.model, ids, keep))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm or math.inf))
+        if not math.isfinite(norm):
+            bad = [n for n, p in self.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+            self._not_finite("a gradient is not finite", numbers, f"the gradients concerned are {', '.join(bad[:3])}")
+        self.optimizer.step()
+        if self.averaged is not None:
+            average_into(self.averaged.state_dict(), self.model, self.settings.ema_decay, self.at.step)
+        self.at.batch, self.at.step = self.at.batch + 1, self.at.step + 1
+        self.at.loss_sum, self.at.loss_steps = self.at.loss_sum + value, self.at.loss_steps + 1
+        self.say("step", epoch=self.at.epoch + 1, step=self.at.step, steps=self.steps, loss=value, learning_rate=rate)
+
+    def _not_finite(self, what: str, numbers: list[int], where: str) -> None:
+        places = ", ".join(self.train.places[number] for number in numbers[:8])
+        more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
+        raise FailedError(
+            f"{what} at epoch {self.at.epoch + 1}, batch {self.at.batch + 1} (rows {places}{more}); {where}; "
+            f"lower train.learning_rate (now {chosen(self.settings.learning_rate)}) or look at those rows"
+        )
+
+    def _evaluate(self) -> None:
+        model = self.averaged if self.averaged is not None else self.model
+        logits = predict_logits(model, self.prepare, self.validation.items)
+        value = self.task.selection_value(logits, self.validation.targets)
+        loss = float(self.task.loss(logits, self.validation.targets))
+        at, select = self.at, self.task.select
+        # Small validation sets give many equal accuracies; the lower loss then decides.
+        better = select.better(value, at.best_value) or (value == at.best_value and loss < at.best_loss)
+        if better:
+            at.best_value, at.best_loss, at.stale = value, loss, 0
+            self.best = _copy(model)
+        else:
+            at.stale += 1
+        line = {
+            "epoch": at.epoch + 1 if at.batch else at.epoch,
+            "step": at.step,
+            "measure": select.measure,
+            "value": value,
+            "loss": loss,
+            "train_loss": at.loss_sum / max(1, at.loss_steps),
+            "best": better,
+        }
+        at.history.append(line)
+        at.loss_sum, at.loss_steps = 0.0, 0
+        self.say("evaluation", **line, seconds=round(time.monotonic() - self.started, 2))
+        if at.stale >= self.settings.patience:
+            at.finished = f"{at.stale} evaluations in a row were no better than {select.measure} {at.best_value:.4f}"
+
+    def _save(self) -> None:
+        groups = {"model": self.model.state_dict(), "best": self.best, "random": random_state()}
+        groups["optimizer"] = optimizer_state(self.optimizer)
+        if self.averaged is not None:
+            groups["average"] = self.averaged.state_dict()
+        log_bytes = self.say.log.length_bytes() if self.say.log else 0
+        facts = {**asdict(self.at), "log_bytes": log_bytes, "threads": torch.get_num_threads()}
+        # JSON has no infinity.
+        facts["best_loss"] = None if math.isinf(self.at.best_loss) else self.at.best_loss
+        save_checkpoint(self.checkpoint, groups, facts)
+
+    def _restore(self) -> None:
+        saved = load_checkpoint(self.checkpoint)
+        facts = dict(saved.facts)
+        try:
+            log_bytes, threads = facts.pop("log_bytes"), facts.pop("threads")
+            facts["best_loss"] = math.inf if facts["best_loss"] is None else facts["best_loss"]
+            self.at = Position(**facts)
+            self.model.load_state_dict(saved.groups["model"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(saved.groups["average"])
+            if "optimizer" in saved.groups:
+                set_optimizer_state(self.optimizer, saved.groups["optimizer"])
+            self.best = saved.groups["best"]
+            set_random_state(saved.groups["random"])
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise UsageError(
+                f"{self.checkpoint} does not fit this model and recipe; delete the unfinished run and start again"
+            ) from None
+        torch.set_num_threads(threads)
+        if self.say.log is not None:
+            self.say.log.cut(log_bytes)
+        self.say("said", sentence=f"going on from step {self.at.step} of {self.steps}")
+
+
+def predict_logits(
+    model: nn.Module,
+    prepare: Preprocessing,
+    items: Sequence[Ids],
+    batch_rows: int = 64,
+    watch: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Logits (n, C) in the order of `items`, in float32, dropout off."""
+    if not items:
+        raise UsageError("there are no texts to predict; give at least one")
+    model.eval()
+    logits: list[Tensor | None] = [None] * len(items)
+    done = 0
+    with torch.inference_mode():
+        for numbers in bucket_batches(prepare.lengths(items), batch_rows, shuffle=False):
+            rows = model(*prepare.collate([items[number] for number in numbers]))
+            for number, row in zip(numbers, rows, strict=True):
+                logits[number] = row
+            done += len(numbers)
+            if watch is not None:
+                watch(done)
+    return torch.stack([row for row in logits if row is not None])
+
+
+def _copy(model: nn.Module) -> Weights:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

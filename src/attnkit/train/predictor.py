@@ -1,0 +1,140 @@
+"""load(run): a trained model that predicts texts and shows where it looked."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from attnkit.errors import UsageError
+from attnkit.layers import Seen, tapped
+from attnkit.model.settings import ModelSettings
+from attnkit.run.directory import Run
+from attnkit.task.base import Prediction, Task
+from attnkit.train.loop import predict_logits
+from attnkit.train.preprocessing import Ids, Preprocessing
+from attnkit.train.saved_model import SavedModel, load_model
+
+Text = str | tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where the pooling looked: one weight a token, and what was predicted; `cut` counts tokens beyond the limit."""
+
+    tokens: list[str]
+    weights: list[float]
+    prediction: Prediction
+    cut: int
+
+
+class Predictor:
+    """A trained model: `predict` texts, or ask for the `attention` on one.
+
+    A text without a single token is answered with what the model says of nothing (its bias), and one beyond the length
+    limit is read up to it, as in training.
+    """
+
+    def __init__(self, saved: SavedModel) -> None:
+        self._saved = saved
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The network, in evaluation mode; called with ids and keep, it gives logits."""
+        return self._saved.network
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What turns texts into ids."""
+        return self._saved.preprocessing
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self._saved.task
+
+    @property
+    def settings(self) -> ModelSettings:
+        """The [model] section it was built from."""
+        return self._saved.settings
+
+    @property
+    def paired(self) -> bool:
+        """True where a text is a pair of texts."""
+        return len(self._saved.schema.text) == 2
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes; none for scores."""
+        return self.task.classes
+
+    def predict(self, texts: Sequence[Text], batch_rows: int = 64) -> list[Prediction]:
+        """Label and probabilities of each text (of each pair, where it was trained on pairs), in order.
+
+        Raises: UsageError where `texts` is one bare string, or a text is not what the model was trained on.
+        """
+        return self.task.predict(self.logits(texts, batch_rows)) if len(texts) else []
+
+    def logits(self, texts: Sequence[Text], batch_rows: int = 64) -> Tensor:
+        """Logits (n, C) of the texts, float32."""
+        return predict_logits(self.network, self.preprocessing, self._encode(texts), batch_rows)
+
+    def attention(self, text: Text) -> Looked:
+        """Tokens of one text, the weight the pooling gave each (mean over heads and queries), and the prediction.
+
+        In a hierarchical model a word's weight is its sentence's weight times its weight in the sentence.
+        """
+        item = self._encode([text])[0]
+        ids, keep = self.preprocessing.collate([item])
+        with torch.inference_mode(), tapped(self.network) as seen:
+            logits = self.network(ids, keep)
+            weights = self._weights(seen, item)
+        flat = [token for part in item for token in part] if self.preprocessing.hierarchical else item  # type: ignore[union-attr]
+        tokens = self.preprocessing.tokenizer.tokens(flat)  # type: ignore[arg-type]
+        return Looked(tokens, weights, self.task.predict(logits)[0], self._cut(text, len(flat)))
+
+    def _weights(self, seen: list[Seen], item: Ids) -> list[float]:
+        named = {one.name: one.matrix().mean((1, 2)) for one in seen if one.name.endswith("summary.pooling")}
+        if not self.preprocessing.hierarchical:
+            return [float(weight) for weight in named["summary.pooling"][0, : len(item)]]
+        if not item:
+            return []
+        words, sentences = named["word_summary.pooling"], named["sentence_summary.pooling"][0]
+        return [
+            float(sentences[row] * words[row, column])
+            for row, sentence in enumerate(item)
+            for column in range(len(sentence))  # type: ignore[arg-type]
+        ]
+
+    def _encode(self, texts: Sequence[Text]) -> list[Ids]:
+        if isinstance(texts, str):
+            raise UsageError("predict takes a list of texts and got one bare string; put it in a list")
+        for number, text in enumerate(texts):
+            if self.paired and not (isinstance(text, (tuple, list)) and len(text) == 2):
+                raise UsageError(
+                    f"text {number + 1} must be a pair of texts, as in training; got {type(text).__name__}"
+                )
+            if not self.paired and not isinstance(text, str):
+                raise UsageError(f"text {number + 1} must be a string; got {type(text).__name__}")
+        if self.paired:
+            return self.preprocessing.encode([str(text[0]) for text in texts], [str(text[1]) for text in texts])
+        return self.preprocessing.encode([str(text) for text in texts])
+
+    def _cut(self, text: Text, read: int) -> int:
+        whole = " ".join(text) if isinstance(text, (tuple, list)) else text
+        return max(0, len(self.preprocessing.tokenizer.encode_all([whole], 1_000_000)[0]) - read)
+
+
+def load(run: str | os.PathLike[str] | Run, *, allow_code: bool = False) -> Predictor:
+    """The model of a run directory, ready to predict; nothing in the directory is executed.
+
+    Raises: UsageError where the directory is missing, unfinished or damaged.
+    """
+    opened = Run.open(run)
+    folder = opened.path / "model"
+    if not (folder / "model.json").is_file():
+        state = "holds no model" if opened.complete else "is not finished and has saved no model yet"
+        raise UsageError(f"{opened.path} {state}; `attn info {opened.path}` says what is there")
+    return Predictor(load_model(Path(folder), allow_code=allow_code))

@@ -1,0 +1,89 @@
+"""From a path to splits that may be trained on: read, understand, check, split."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnkit.data.check import check
+from attnkit.data.examples import Example, to_examples
+from attnkit.data.readers import read
+from attnkit.data.schema import Schema, infer_schema
+from attnkit.data.table import Table
+from attnkit.errors import UsageError
+from attnkit.run.recipe import Recipe
+from attnkit.task.base import Task
+from attnkit.task.choose import task_for
+from attnkit.train.events import Say
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was read: tables by split, what their columns mean, and the hash of the files."""
+
+    path: Path
+    tables: Mapping[str, Table]
+    schema: Schema
+    task: Task
+    sha256: str
+
+    def examples(self) -> dict[str, list[Example]]:
+        """The rows of every table as examples."""
+        return {name: to_examples(table, self.schema) for name, table in self.tables.items()}
+
+
+def read_source(recipe: Recipe, say: Say) -> Source:
+    """Read the data a recipe names, and say what was inferred.
+
+    Raises: UsageError where it cannot be read or understood, or has no labels.
+    """
+    settings = recipe.data
+    if not settings.path:
+        raise UsageError("the recipe names no data (data.path is empty); give the path of a data file")
+    path = Path(settings.path)
+    tables = read(path)
+    text = settings.text[0] if settings.text else None
+    pair = settings.text[1] if len(settings.text) == 2 else None
+    kind = None if settings.kind == "auto" else settings.kind
+    schema = infer_schema(tables, text=text, label=settings.label or None, kind=kind, pair=pair)
+    for sentence in schema.said:
+        say("said", sentence=sentence)
+    if schema.label is None:
+        raise UsageError(f"{path} has no column that can be the label; name it with --label")
+    return Source(path, tables, schema, task_for(schema), data_sha256(path))
+
+
+def check_source(splits: dict[str, list[Example]], schema: Schema, say: Say) -> None:
+    """Check examples before the first step, reporting every finding.
+
+    Raises: UsageError with the first error and its places.
+    """
+    findings = check(splits, schema)
+    for finding in findings:
+        say("finding", level=finding.level, sentence=finding.sentence, places=list(finding.places[:20]))
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        places = f" ({', '.join(errors[0].places[:3])})" if errors[0].places else ""
+        more = f"; {len(errors) - 1} more errors, see `attn check`" if len(errors) > 1 else ""
+        raise UsageError(f"{errors[0].sentence.rstrip('.')}{places}{more}")
+
+
+def data_sha256(path: Path) -> str:
+    """One hash over the data files at `path`: a file's bytes, or the names and bytes of a folder's files in order."""
+    whole = hashlib.sha256()
+    try:
+        if path.is_file():
+            _add(whole, path)
+        else:
+            for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith((".", "README"))):
+                whole.update(file.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
+                _add(whole, file)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); check its rights") from None
+    return whole.hexdigest()
+
+
+def _add(whole: "hashlib._Hash", path: Path) -> None:
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            whole.update(piece)

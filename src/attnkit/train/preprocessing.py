@@ -1,0 +1,93 @@
+"""Preprocessing: texts to batches of token ids, the same way while training and ever after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnkit.data.batches import collate
+from attnkit.data.tokens import TextTokenizer, from_json
+from attnkit.errors import UsageError
+from attnkit.files import write_text
+from attnkit.train.sentences import cut_sentences, split_sentences
+
+Ids = list[int] | list[list[int]]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A fitted tokenizer and the limits on length; hierarchical ones give a list of sentences for a text."""
+
+    tokenizer: TextTokenizer
+    max_tokens: int
+    hierarchical: bool = False
+    max_sentences: int = 0
+    max_sentence_tokens: int = 0
+
+    def encode(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> list[Ids]:
+        """Token ids of each text (with its pair behind a separator), cut to the limits."""
+        if self.hierarchical:
+            return self._documents(texts)
+        if pairs is not None and any(pair is not None for pair in pairs):
+            return self.tokenizer.encode_pair(list(texts), [pair or "" for pair in pairs], self.max_tokens)
+        return self.tokenizer.encode_all(list(texts), self.max_tokens)
+
+    def _documents(self, texts: Sequence[str]) -> list[Ids]:
+        split = [split_sentences(text) for text in texts]
+        flat = self.tokenizer.encode_all([sentence for document in split for sentence in document], self.max_tokens)
+        documents: list[Ids] = []
+        start = 0
+        for document in split:
+            sentences = [ids for ids in flat[start : start + len(document)] if ids]
+            documents.append(cut_sentences(sentences, self.max_sentence_tokens, self.max_sentences))
+            start += len(document)
+        return documents
+
+    def lengths(self, items: Sequence[Ids]) -> list[int]:
+        """What each item costs: its tokens, or its sentences where hierarchical."""
+        return [len(item) for item in items]
+
+    def collate(self, items: Sequence[Ids]) -> tuple[Tensor, Tensor]:
+        """(ids, keep) as (B, T), or (B, N, T) where hierarchical; keep is True on real tokens."""
+        if not self.hierarchical:
+            return collate(items)  # type: ignore[arg-type]
+        sentences = max([1, *(len(document) for document in items)])
+        tokens = max([1, *(len(sentence) for document in items for sentence in document)])  # type: ignore[arg-type]
+        ids_BNT = torch.zeros(len(items), sentences, tokens, dtype=torch.int64)
+        keep_BNT = torch.zeros(len(items), sentences, tokens, dtype=torch.bool)
+        for row, document in enumerate(items):
+            for number, sentence in enumerate(document):
+                ids_BNT[row, number, : len(sentence)] = torch.tensor(sentence)  # type: ignore[arg-type]
+                keep_BNT[row, number, : len(sentence)] = True  # type: ignore[arg-type]
+        return ids_BNT, keep_BNT
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json into `folder`; the limits go into model.json."""
+        write_text(folder / "tokenizer.json", self.tokenizer.to_json())
+
+    def limits(self) -> dict[str, Any]:
+        """The limits as plain values."""
+        return {
+            "max_tokens": self.max_tokens,
+            "hierarchical": self.hierarchical,
+            "max_sentences": self.max_sentences,
+            "max_sentence_tokens": self.max_sentence_tokens,
+        }
+
+    @classmethod
+    def load(cls, folder: Path, limits: dict[str, Any]) -> "Preprocessing":
+        """The preprocessing saved in `folder`.
+
+        Raises: UsageError where its tokenizer is missing or damaged.
+        """
+        path = folder / "tokenizer.json"
+        try:
+            tokenizer = from_json(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"{path} is missing; copy the whole run directory again") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path} is damaged ({error}); copy the run directory again") from None
+        return cls(tokenizer, **limits)

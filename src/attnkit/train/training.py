@@ -1,0 +1,133 @@
+"""train(...): the whole job, from a data file to a finished run directory."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attnkit.errors import UsageError
+from attnkit.run.directory import Run, default_path
+from attnkit.run.log import Log
+from attnkit.run.machine import Stopwatch, describe_machine, peak_bytes
+from attnkit.run.recipe import Recipe, load_recipe, recipe_from_plain
+from attnkit.run.record import read_record, write_record
+from attnkit.train.cross_validation import cross_validate
+from attnkit.train.events import Listener, Say
+from attnkit.train.finish import write_results
+from attnkit.train.interrupt import CtrlC, Interrupted
+from attnkit.train.prepare import Source, check_source, read_source
+from attnkit.train.single import train_once
+
+
+def train(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Listener | None = None,
+    allow_code: bool = False,
+    **overrides: Any,
+) -> Run:
+    """Train on the file or folder `data` and give the finished run directory.
+
+    The data is read, its schema inferred, checked and split; the tokenizer is fitted on the training split; the network
+    is trained with early stopping on the validation split; the test split is read once, at the end. What `recipe` and
+    `overrides` (recipe fields by name, as in `epochs=3`) leave open is chosen from the data and recorded.
+
+    Everything happens in `out` with the suffix `.partial`, which is renamed when all is done. Ctrl-C ends the current
+    step, saves and raises Interrupted; `resume=True` goes on where a run stopped, for whatever reason, and ends with
+    the weights it would have had without stopping (on the same machine and number of threads).
+
+    Raises: UsageError where data, recipe or options are wrong; FailedError where the loss stops being finite.
+    """
+    wanted = _wanted(data, recipe, overrides, allow_code)
+    final = Path(out) if out is not None else default_path(wanted.data.path, resume=resume)
+    final = final.with_name(final.name.removesuffix(".partial"))
+    source = None
+    say = Say(progress)
+    if not resume:
+        # Wrong input must not leave a directory behind.
+        source = read_source(wanted, say)
+        check_source(source.examples(), source.schema, say)
+    run = Run.begin(final, resume=resume)
+    if run.complete:
+        say("said", sentence=f"{run.path} is finished already")
+        return run
+    with _own_random_state(), CtrlC() as ctrl_c:
+        try:
+            return _train_in(run, wanted, source, say, ctrl_c, allow_code)
+        finally:
+            if say.log is not None:
+                say.log.close()
+
+
+def _train_in(run: Run, wanted: Recipe, source: Source | None, say: Say, ctrl_c: CtrlC, allow_code: bool) -> Run:
+    folder = run.path
+    watch = Stopwatch()
+    stored = folder / "recipe.toml"
+    recipe = _same(load_recipe(stored, allow_code=allow_code), wanted, folder) if stored.exists() else wanted
+    say.log = Log(folder / "log.jsonl")
+    source = source or read_source(recipe, Say())
+    if (folder / "data.json").exists() and read_record(folder / "data.json")["sha256"] != source.sha256:
+        raise UsageError(f"{source.path} changed since {folder} was begun; put it back, or train anew without --resume")
+    work = cross_validate if recipe.evaluate.folds else train_once
+    results = work(folder, recipe, source, say, ctrl_c, allow_code)
+    if results is None:
+        raise Interrupted(
+            f"stopped by Ctrl-C and saved in {folder}; go on with --resume --out {folder.with_name(run.name)}",
+            str(folder),
+        )
+    wall, processor = watch.seconds()
+    write_results(folder, load_recipe(stored, allow_code=allow_code), results, source, say, wall)
+    write_record(
+        folder / "machine.json",
+        {**describe_machine(), "seconds": wall, "processor_seconds": processor, "peak_bytes": peak_bytes()},
+    )
+    done = run.finish()
+    say("done", path=str(done.path), seconds=round(wall, 1))
+    return done
+
+
+def _wanted(
+    data: str | os.PathLike[str] | None,
+    recipe: Recipe | str | os.PathLike[str] | None,
+    overrides: Mapping[str, Any],
+    allow_code: bool,
+) -> Recipe:
+    if isinstance(recipe, (str, os.PathLike)):
+        recipe = load_recipe(Path(recipe), allow_code=allow_code)
+    values = dict(overrides)
+    if data is not None:
+        values["data.path"] = os.fspath(data)
+    base = recipe if recipe is not None else recipe_from_plain({}, "the defaults")
+    return base.with_values(values, allow_code=allow_code)
+
+
+def _same(stored: Recipe, wanted: Recipe, folder: Path) -> Recipe:
+    """The recipe an unfinished run was begun with.
+
+    Raises: UsageError where an option now says something else.
+    """
+    begun, now, usual = (recipe.to_plain() for recipe in (stored, wanted, Recipe()))
+    for section, table in now.items():
+        for name, value in table.items():
+            if value not in ("auto", usual[section][name], begun[section][name]) and name != "path":
+                raise UsageError(
+                    f"{folder} was begun with {name} = {begun[section][name]!r} and cannot go on with {value!r}; "
+                    "leave that option out, or train anew without --resume"
+                )
+    return stored
+
+
+@contextmanager
+def _own_random_state() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
