@@ -69,7 +69,7 @@ class Pairwise(Attention):
         q = self.position.turn(q, where.query_position, position)
         k = self.position.turn(share_heads(k, q.shape[1]), where.key_position, position)
         scores = self.score.scores(q, k, where, scoped(params, "score"))
-        bias = self.position.bias(where.i, where.j, position)
+        bias = self.position.bias(where.i, where.j, position, q.shape[1], scores.dtype)
         return scores if bias is None else scores + bias.to(scores.dtype)
 
     def allowed(self, where: Where) -> Tensor | None:

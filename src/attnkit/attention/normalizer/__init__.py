@@ -1,5 +1,10 @@
 """Normalizers by name."""
 
+from attnkit.attention.normalizer.entmax import Entmax
+from attnkit.attention.normalizer.sigmoid import Sigmoid
+from attnkit.attention.normalizer.sink import Sink
 from attnkit.attention.normalizer.softmax import Softmax
+from attnkit.attention.normalizer.sparsemax import Sparsemax
+from attnkit.attention.normalizer.top_k import TopK
 
-NORMALIZERS = (Softmax,)
+NORMALIZERS = (Softmax, Sparsemax, Entmax, Sigmoid, TopK, Sink)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from attnkit.attention.part import Params, Part
@@ -15,6 +16,9 @@ class Position(Part):
         """Queries or keys with their position in them; position_BL is (L,) or (B, L)."""
         return x_BHLD
 
-    def bias(self, i: Tensor, j: Tensor, params: Params) -> Tensor | None:
-        """What is added to the scores, broadcastable to (B, H, T, S); i (B|1, 1, T, 1), j (B|1, 1, 1, S)."""
+    def bias(self, i: Tensor, j: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor | None:
+        """What is added to the scores, broadcastable to (B, H, T, S); i (B|1, 1, T, 1), j (B|1, 1, 1, S).
+
+        `heads` is H and `dtype` that of the scores, for a rule that differs by head and learns nothing.
+        """
         return None

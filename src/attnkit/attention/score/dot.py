@@ -11,9 +11,9 @@ from attnkit.attention.where import Where
 
 @dataclass(frozen=True)
 class Dot(Score):
-    """scores_ts = q_t . k_s, not scaled.
+    """scores_ts = q_t . k_s.
 
-    Source: Luong, Pham and Manning (2015), Effective approaches to attention-based neural machine translation, eq. 8.
+    Source: Luong, Pham and Manning (2015), Effective approaches to attention-based NMT, section 3.1, "dot".
     Cost: T x S x D multiply-adds a head.
     """
 
