@@ -27,8 +27,9 @@ format: setup-dev  ## put the code into the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup-dev  ## run the code blocks of the documents and check that every name has its heading
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs tests/architecture
+docs: setup-dev  ## write the pages that are read off the program, then run the documents' code and check their headings
+	$(BIN)/python -m docs.generate
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs
 
 setup: .venv/core.stamp  ## the environment with the library
 

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests.architecture.source import ROOT, tracked
+from tests.architecture.source import tracked
 
 PAGES = [path for path in tracked() if path.suffix == ".md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

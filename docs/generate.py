@@ -1,0 +1,76 @@
+"""Writes the pages that are read off the program: the recipe's fields, the commands, the catalogue.
+
+Run it as `make docs`; the tests compare what it would write with what stands there.
+"""
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SECTIONS_SAID = "A recipe is a TOML file; `attn init DATA` writes one with a reason for each choice it made."
+AUTO_SAID = '`"auto"` stands where the data decides; the recipe that a run stores holds what was decided.'
+
+
+def recipe_page() -> str:
+    """Every field of a recipe with its default and what it means."""
+    from attnkit.run.recipe import Recipe, fields, toml_value
+
+    lines = ["# Recipe", "", f"{SECTIONS_SAID} {AUTO_SAID} An unknown key is an error that names the nearest one."]
+    defaults = Recipe().to_plain()
+    for section, holder in Recipe.model_fields.items():
+        lines += ["", f"## [{section}]", "", _sentence(holder.description)]
+        for dotted, info in fields().items():
+            if dotted.startswith(f"{section}."):
+                value = toml_value(defaults[section][dotted.partition(".")[2]])
+                lines += ["", f"### {dotted}", "", f"{_sentence(info.description)} Default: `{value}`."]
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """The help of `attn` and of each verb, as a terminal shows it."""
+    from attnkit.cli.app import make_app
+
+    app = make_app()
+    lines = ["# Commands", "", "```text", _help(app, []), "```"]
+    for verb in verbs():
+        lines += ["", f"## attn {verb}", "", "```text", _help(app, [verb]), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def verbs() -> list[str]:
+    """The names of the commands, in the order of the help."""
+    from attnkit.cli.app import VERBS
+
+    return [verb.__name__.rstrip("_") for group in VERBS.values() for verb in group]
+
+
+def _help(app: Any, words: list[str]) -> str:
+    from rich.console import Console
+
+    shown = io.StringIO()
+    app.help_print(words, console=Console(file=shown, width=100, color_system=None, force_terminal=False))
+    return "\n".join(line.rstrip() for line in shown.getvalue().strip("\n").splitlines())
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + "."
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "recipe.md": recipe_page,
+    "commands.md": commands_page,
+}
+
+
+def main() -> int:
+    """Write every page that has changed."""
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
