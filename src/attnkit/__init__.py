@@ -7,7 +7,41 @@ attention, kernels and layers need torch and numpy alone.
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attnkit.attention.catalogue import CATALOGUE as CATALOGUE
+    from attnkit.attention.catalogue import named as named
+    from attnkit.attention.combine import Mixture as Mixture
+    from attnkit.attention.combine import Sum as Sum
+    from attnkit.attention.combine import Then as Then
+    from attnkit.attention.describe import describe as describe
+    from attnkit.attention.heads import HeadLayout as HeadLayout
+    from attnkit.attention.laws import check_attention as check_attention
+    from attnkit.attention.laws import check_normalizer as check_normalizer
+    from attnkit.attention.pairwise import Pairwise as Pairwise
+    from attnkit.attention.part import Dims as Dims
+    from attnkit.attention.part import init_params as init_params
+    from attnkit.attention.plain import from_plain as from_plain
+    from attnkit.attention.plain import to_plain as to_plain
+    from attnkit.attention.where import Where as Where
+    from attnkit.data.readers import read as read
+    from attnkit.data.schema import infer_schema as infer_schema
+    from attnkit.errors import FailedError as FailedError
+    from attnkit.errors import UsageError as UsageError
+    from attnkit.kernels.attend import attend as attend
+    from attnkit.kernels.plan import plan as plan
+    from attnkit.kernels.situation import Situation as Situation
+    from attnkit.layers import AttentionLayer as AttentionLayer
+    from attnkit.layers import AttentionPooling as AttentionPooling
+    from attnkit.layers import tapped as tapped
+    from attnkit.run.directory import Run as Run
+    from attnkit.run.recipe import Recipe as Recipe
+    from attnkit.run.recipe import dump_recipe as dump_recipe
+    from attnkit.run.recipe import load_recipe as load_recipe
+    from attnkit.train import evaluate as evaluate
+    from attnkit.train import load as load
+    from attnkit.train import train as train
 
 __version__ = "0.1.0"
 
@@ -29,7 +63,7 @@ _HOME = {
     "named": "attnkit.attention.catalogue",
     "to_plain": "attnkit.attention.plain",
     # the same numbers, sooner
-    "Situation": "attnkit.kernels.plan",
+    "Situation": "attnkit.kernels.situation",
     "attend": "attnkit.kernels.attend",
     "plan": "attnkit.kernels.plan",
     # modules

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.architecture.source import ROOT, modules, tracked, tree
 
 LONGEST_FILE = 400

@@ -7,9 +7,9 @@ import sys
 from importlib import import_module
 
 import pytest
-from tests.architecture.source import SOURCE, modules, tree
 
 import attnkit
+from tests.architecture.source import SOURCE, modules, tree
 
 TORCH_ONLY = ("attnkit.attention", "attnkit.kernels", "attnkit.layers", "attnkit.capture", "attnkit.errors")
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.architecture.source import tracked
 
 PAGES = [path for path in tracked() if path.suffix == ".md"]

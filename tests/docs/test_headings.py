@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+
 from docs.generate import HERE, PAGES, verbs
 
 HEADING = re.compile(r"^#{1,4} (.+)$", re.MULTILINE)
