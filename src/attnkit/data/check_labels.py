@@ -34,7 +34,7 @@ def check_labels(splits: dict[str, list[Example]], schema: Schema) -> Iterator[F
     known = _by_class(train)
     for name, found in classes.items():
         yield from _unknown(name, found, schema)
-        if found is not known and splits[name] is not train and known:
+        if known and splits[name] is not train:
             yield from _untrained(name, found, known, schema)
     yield from _sizes(known, len(train), schema)
     yield from _like_names(schema)

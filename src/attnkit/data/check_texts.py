@@ -58,10 +58,8 @@ def _within(name: str, examples: list[Example]) -> Iterator[Finding]:
         statement = f"{counted(len(repeated), 'row', 'rows')} of {split_words(name)} {_verb(repeated)} an earlier row"
         yield finding("warning", statement, repeated, "remove them if they are there by mistake")
     if contrary:
-        statement = (
-            f"{counted(len(contrary), 'row', 'rows')} of {split_words(name)} {_have(contrary)} the text of an earlier row "
-            "and another label"
-        )
+        rows = f"{counted(len(contrary), 'row', 'rows')} of {split_words(name)}"
+        statement = f"{rows} {_have(contrary)} the text of an earlier row and another label"
         yield finding("warning", statement, contrary, "decide which label is right")
 
 

@@ -34,7 +34,7 @@ _SMALL_TABLE_CLASSES = 20
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a sample of a column's cells is like; `texts` is the share of text among the cells that hold something."""
+    """What a sample of a column's cells is like; `texts` is the share of plain text among the filled cells."""
 
     name: str
     filled: int
@@ -50,7 +50,7 @@ def profile(table: Table, column: str) -> Profile:
     step = max(1, len(table.rows) // _SAMPLE)
     cells = [row.values.get(column) for row in table.rows[::step]]
     cells = [cell for cell in cells if not is_missing(cell)]
-    texts = [cell for cell in cells if isinstance(cell, str)]
+    texts = [cell for cell in cells if isinstance(cell, str) and listed(cell) is None]
     return Profile(
         name=column,
         filled=len(cells),
@@ -64,7 +64,7 @@ def profile(table: Table, column: str) -> Profile:
 
 def guess_text(profiles: Sequence[Profile]) -> tuple[str | None, str]:
     """The column of texts and the reason, as half a sentence; (None, "") where no column holds text."""
-    texts = [entry for entry in profiles if entry.texts > 0.5 and not entry.numeric and not entry.lists]
+    texts = [entry for entry in profiles if entry.texts > 0.5 and not entry.numeric]
     texts = [entry for entry in texts if not _named(entry, LABEL_NAMES, whole=True)]
     for whole in (True, False):
         named = _first_named(texts, TEXT_NAMES, whole)

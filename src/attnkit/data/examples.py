@@ -58,9 +58,9 @@ def _text(row: Row, column: str) -> str:
     if cell is None or cell != cell:
         return ""
     if isinstance(cell, (list, dict)):
-        kind = "list" if isinstance(cell, list) else "object"
+        kind = "a list" if isinstance(cell, list) else "an object"
         raise UsageError(
-            f"{row.place} the column '{column}' holds a {kind} where a text is needed; join its parts, "
+            f"{row.place} the column '{column}' holds {kind} where a text is needed; join its parts, "
             "or name another column with --text."
         )
     return str(cell)

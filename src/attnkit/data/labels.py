@@ -13,8 +13,8 @@ SEPARATOR = "|"
 FEW_CLASSES = 20
 ROWS_PER_CLASS = 5
 _OTHER_SEPARATORS = (";", ",")
-_INTEGRAL = re.compile(r"(-?\d+)\.0+")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_INTEGRAL = re.compile(r"(-?[0-9]+)\.0+")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 Label = str | tuple[str, ...] | float | None
 
@@ -106,7 +106,7 @@ def to_label(row: Row, column: str, kind: str, separator: str | None) -> Label:
         return number
     if isinstance(cell, (list, dict)):
         raise UsageError(
-            f"{row.place} the column '{column}' holds a {type(cell).__name__} where one label is needed; "
+            f"{row.place} the column '{column}' holds {_shown(cell)} where one label is needed; "
             "mend it, or say --kind multi if rows have several labels."
         )
     return class_name(cell)

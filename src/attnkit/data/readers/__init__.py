@@ -20,11 +20,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Table]:
     """
     where = Path(path)
     try:
-        if where.is_dir():
-            return read_folder(where)
-        exists = where.exists()
+        exists, is_folder = where.exists(), where.is_dir()
     except (OSError, ValueError):
-        exists = False
+        exists, is_folder = False, False
     if not exists:
-        raise UsageError(f"There is no file or folder {str(where)!r}{did_you_mean_file(where)}; check the name.")
-    return {"all": read_file(where)}
+        raise UsageError(f"There is no file or folder {str(where)!r}; {did_you_mean_file(where)}.")
+    return read_folder(where) if is_folder else {"all": read_file(where)}

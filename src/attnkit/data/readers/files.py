@@ -49,10 +49,10 @@ def read_file(path: Path) -> Table:
 
 
 def did_you_mean_file(path: Path) -> str:
-    """`; did you mean ...?` where a like name stands beside the missing one, else nothing."""
+    """`did you mean ...` where a like name stands beside the missing one, else `check the name`."""
     try:
         names = [entry.name for entry in path.parent.iterdir()]
     except (OSError, ValueError):
-        return ""
+        names = []
     near = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {str(path.parent / near[0])!r}?" if near else ""
+    return f"did you mean {str(path.parent / near[0])!r}" if near else "check the name"

@@ -89,9 +89,9 @@ def _split_folders(folder: Path, entries: list[Path]) -> dict[str, Table]:
     pairs = []
     for entry in entries:
         inner = read_folder(entry)
-        if set(inner) != {"all"}:
+        if len(inner) > 1 or not set(inner) <= {"all", split_of(entry.name)}:
             raise UsageError(f"{entry} is itself divided into {', '.join(inner)}; give one of them, or {entry} alone.")
-        pairs.append((entry.name, inner["all"]))
+        pairs.extend((entry.name, table) for table in inner.values())
     return _by_split(folder, pairs)
 
 

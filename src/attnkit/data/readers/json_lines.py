@@ -40,7 +40,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, object]]]:
             try:
                 value = decode(content)
             except (ValueError, RecursionError) as error:
-                raise UsageError(f"{path}:{number} is not a JSON object ({_reason(error)}); mend the line.") from None
+                raise UsageError(f"{path}:{number} is not JSON ({_reason(error)}); mend the line.") from None
             yield number, _checked(path, number, value, content)
 
 
@@ -53,7 +53,9 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, dict[str, object]]]:
         try:
             value, end = decode(text, position)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{path}:{line} is not a JSON object ({_reason(error)}); mend it.") from None
+            if isinstance(error, json.JSONDecodeError):
+                line = error.lineno
+            raise UsageError(f"{path}:{line} is not JSON ({_reason(error)}); mend it.") from None
         yield line, _checked(path, line, value, text[position:end])
         position = _skip(text, end)
         if text[position : position + 1] == ",":
@@ -107,5 +109,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.colno}"
+        return f"{error.msg.removesuffix(' at')} at character {error.colno}"
     return "a number in it is too long"

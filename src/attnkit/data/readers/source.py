@@ -18,6 +18,8 @@ _FOREIGN = {
 }
 _WIDE_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _CHUNK_BYTES = 1 << 20
+_SAMPLE_BYTES = 100_000
+_CHINESE_MARKS = "，。！？；：、“”‘’（）《》…—"
 
 
 def load_bytes(path: Path) -> bytes:
@@ -43,12 +45,13 @@ def load_text(path: Path) -> str:
         content = _unpacked(path, content)
     elif content.startswith(GZIP):
         raise UsageError(f"{path} is gzip data; give it a name that ends in .gz.")
-    if not content.strip():
-        raise UsageError(f"{path} is empty; it needs at least a row of data.")
     for mark, sentence in _FOREIGN.items():
         if content.startswith(mark):
             raise UsageError(f"{path} {sentence}.")
-    return _decoded(path, content)
+    text = _decoded(path, content)
+    if not text.strip():
+        raise UsageError(f"{path} is empty; it needs at least a row of data.")
+    return text
 
 
 def line_of(content: bytes, position: int) -> int:
@@ -88,19 +91,21 @@ def _decoded(path: Path, content: bytes) -> str:
         # Behind a byte order mark the decoder counts from after the mark.
         start = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
         place = f"{path}:{line_of(content, start)}"
-        byte = content[start]
-        raise UsageError(
-            f"{place} is not UTF-8 (byte 0x{byte:02x}); convert the file, for example with: "
-            f"iconv -f {_likely_encoding(content)} -t UTF-8."
-        ) from None
+        raise UsageError(f"{place} is not UTF-8 (byte 0x{content[start]:02x}); {_advice(content)}.") from None
 
 
-def _likely_encoding(content: bytes) -> str:
-    """The encoding to name in the advice: GB18030 where the bytes above ASCII come in long even runs of Chinese."""
-    try:
-        text = content[:100_000].decode("gb18030", errors="strict")
-    except UnicodeDecodeError:
-        return "WINDOWS-1252"
-    common = sum("\u4e00" <= letter <= "\u9fff" for letter in text)
-    foreign = sum(letter > "\x7f" for letter in text)
-    return "GB18030" if common > 3 and common * 2 > foreign else "WINDOWS-1252"
+def _advice(content: bytes) -> str:
+    """What to do about wrong bytes: mend a few in a UTF-8 file, or convert from the likely encoding of all."""
+    sample = content[:_SAMPLE_BYTES]
+    foreign = sum(byte > 0x7F for byte in sample)
+    sound = sum(len(letter.encode()) for letter in sample.decode("utf-8", errors="ignore") if letter > "\x7f")
+    if 2 * sound > foreign and foreign - sound <= max(4, foreign // 10):
+        return "the rest of the file is, so mend the line"
+    return f"convert the file, for example with: iconv -f {_likely_encoding(sample)} -t UTF-8"
+
+
+def _likely_encoding(sample: bytes) -> str:
+    """GB18030 where nearly all bytes above ASCII then read as common Chinese characters, else Windows-1252."""
+    letters = [letter for letter in sample.decode("gb18030", errors="replace") if letter > "\x7f"]
+    chinese = sum("\u4e00" <= letter <= "\u9fff" or letter in _CHINESE_MARKS for letter in letters)
+    return "GB18030" if chinese > 3 and 10 * chinese > 9 * len(letters) else "WINDOWS-1252"
