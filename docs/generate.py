@@ -29,6 +29,18 @@ def recipe_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def catalogue_page() -> str:
+    """Every named operator: formula, source, cost and claims."""
+    from attnkit.attention.catalogue import CATALOGUE
+    from attnkit.attention.describe import describe
+
+    lines = ["# Catalogue", "", "The operators that have a name of their own. `attn list` prints them, one line each."]
+    for name, entry in CATALOGUE.items():
+        lines += ["", f"## {name}", "", _sentence(entry.summary.rstrip(".")), "", "```text"]
+        lines += [line.rstrip() for line in describe(entry.operator).strip("\n").splitlines()] + ["```"]
+    return "\n".join(lines) + "\n"
+
+
 def commands_page() -> str:
     """The help of `attn` and of each verb, as a terminal shows it."""
     from attnkit.cli.app import make_app
@@ -61,6 +73,7 @@ def _sentence(words: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "recipe.md": recipe_page,
+    "catalogue.md": catalogue_page,
     "commands.md": commands_page,
 }
 
