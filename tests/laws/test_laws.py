@@ -7,7 +7,7 @@ import torch
 
 from attnkit.attention.base import Claims
 from attnkit.attention.laws import Facts, check_attention, check_normalizer
-from attnkit.attention.normalizer import Softmax
+from attnkit.attention.normalizer import NORMALIZERS, Entmax, TopK
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.pattern import Causal
 
@@ -203,8 +203,21 @@ def test_neither_operator_nor_function_is_refused():
         check_normalizer(3)
 
 
-def test_softmax_of_ours_passes():
-    assert not failed(check_normalizer(Softmax()))
+@pytest.mark.parametrize("normalizer", [kind() for kind in NORMALIZERS], ids=repr)
+def test_every_normalizer_of_ours_passes(normalizer):
+    assert not failed(check_normalizer(normalizer))
+
+
+def test_a_tie_may_be_cut_and_is_said():
+    report = check_normalizer(TopK(3))
+    assert not failed(report) and report["ties are equal"].detail == "ties at its cut are broken"
+
+
+@pytest.mark.parametrize("alpha", [None, 1.0, 1.0001, 1.3, 1.9999, 2.0])
+def test_entmax_passes_at_every_alpha(alpha):
+    report = check_normalizer(Entmax(alpha))
+    assert not failed(report)
+    assert report["alpha = 1 is softmax"].status == report["alpha = 2 is sparsemax"].status == "passed"
 
 
 def plain_softmax(scores, allowed, dim=-1):
@@ -235,8 +248,10 @@ NORMALIZER_FAULTS = [
 )
 def test_a_planted_fault_in_a_normalizer_breaks_its_law(fn, law):
     assert law in failed(check_normalizer(fn, call=lambda fn, scores, allowed: fn(scores, allowed)))
-    sound = check_normalizer(plain_softmax, call=lambda fn, scores, allowed: fn(scores, allowed))
-    assert not failed(sound)
+
+
+def test_a_function_that_takes_its_mask_by_name_is_given_it():
+    assert not failed(check_normalizer(plain_softmax))
 
 
 def test_a_silent_wrong_second_derivative_is_found():

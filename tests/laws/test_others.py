@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.laws import adapters
 
 from attnkit.attention.laws import Facts, check_attention, check_normalizer
+from tests.laws import adapters
 
 CONVEX = Facts(rows_sum_to_one=True, nonnegative=True, causal=False, order_free=True)
 CAUSAL = Facts(rows_sum_to_one=True, nonnegative=True, causal=True, order_free=False)

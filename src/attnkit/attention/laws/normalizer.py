@@ -57,11 +57,7 @@ class _Trial:
             if all(field.name != "alpha" for field in dataclasses.fields(self.fn)):
                 raise NotApplicable("it has no alpha")
             return replace(self, fn=replace(self.fn, alpha=alpha))  # type: ignore[type-var]
-        try:
-            named = inspect.signature(self.fn).parameters
-        except (TypeError, ValueError):
-            named = {}  # type: ignore[assignment]
-        if "alpha" not in named:
+        if "alpha" not in _parameters(self.fn):
             raise NotApplicable("it has no alpha")
         return replace(self, fn=partial(self.fn, alpha=alpha))
 
@@ -140,13 +136,20 @@ def _order_inert(trial: _Trial) -> str | None:
 
 
 def _ties(trial: _Trial) -> str | None:
+    """Equal scores get equal weights, unless one of the two is left out altogether: then a choice was made."""
     scores = trial.scores(6)
     scores[..., 4] = scores[..., 1]
     weights = trial.weights(scores)
-    _near(weights[..., 4], weights[..., 1], "equal scores get unequal weights")
     flat = trial.weights(torch.zeros(2, 2, 3, 6, dtype=torch.float64))
-    _near(flat, flat[..., :1], "a row of equal scores gets unequal weights")
-    return None
+    cut = False
+    for what, one, other in (
+        ("equal scores get unequal weights", weights[..., 4], weights[..., 1]),
+        ("a row of equal scores gets unequal weights", flat, flat[..., :1]),
+    ):
+        left_out = (one == 0) ^ (other == 0)
+        cut = cut or bool(left_out.any())
+        _near(one.masked_fill(left_out, 0.0), other.masked_fill(left_out, 0.0), what)
+    return "ties at its cut are broken" if cut else None
 
 
 def _shift(trial: _Trial) -> str | None:
@@ -272,8 +275,9 @@ def check_normalizer(
 ) -> Report:
     """Hold a normalizer to the laws of a row of weights, and say of each whether it passed, failed or does not apply.
 
-    `fn` is one of our normalizers, or any function of scores_BHTS in which a masked score is minus infinity; an adapter
-    `call(fn, scores_BHTS, allowed_BHTS or None) -> weights_BHTS` serves one that takes its mask otherwise. What is not
+    `fn` is one of our normalizers, a function of (scores_BHTS, allowed) where its second parameter is called `allowed`,
+    or any function of scores_BHTS alone, in which a masked score is then minus infinity; an adapter `call(fn,
+    scores_BHTS, allowed_BHTS or None) -> weights_BHTS` serves one that takes its mask otherwise. What is not
     said is what ours says of itself, or, for anyone's, that rows sum to one, are not negative and do not feel a shift.
     Where `fn` takes `alpha`, its end points are held to softmax and sparsemax.
 
@@ -287,10 +291,17 @@ def check_normalizer(
     positive = (fn.nonnegative if ours else True) if nonnegative is None else nonnegative
     shifts = sums if shift_invariant is None else shift_invariant
     drawn = random_params(fn, Dims(2, 4, 4), generator) if ours and params is None else dict(params or {})
-    trial = _Trial(fn, call or _by_infinity, drawn, generator, sums, positive, shifts)
+    trial = _Trial(fn, call or _by_name, drawn, generator, sums, positive, shifts)
     name = getattr(fn, "__name__", type(fn).__name__)
     return judge(name, [(law, partial(run, trial)) for law, run in NORMALIZER_LAWS.items()])
 
 
-def _by_infinity(fn: Any, scores: Tensor, allowed: Tensor | None) -> Tensor:
-    return fn(_hidden(scores, allowed))
+def _by_name(fn: Any, scores: Tensor, allowed: Tensor | None) -> Tensor:
+    return fn(scores, allowed) if "allowed" in _parameters(fn) else fn(_hidden(scores, allowed))
+
+
+def _parameters(fn: Any) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(fn).parameters)
+    except (TypeError, ValueError):  # written in C
+        return ()
