@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class CNN(nn.Module):
@@ -22,11 +23,12 @@ class CNN(nn.Module):
         channels = [share + (number < over) for number in range(len(kernel_widths))]
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                nn.Conv1d(input_width if layer == 0 else width, size, kernel, padding="same")
+                nn.Conv1d(input_width if layer == 0 else width, size, kernel)
                 for kernel, size in zip(kernel_widths, channels, strict=True)
             )
             for layer in range(layers)
         )
+        self.margins = [((kernel - 1) // 2, kernel // 2) for kernel in kernel_widths]
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTM: Tensor, keep_BT: Tensor) -> Tensor:
@@ -34,6 +36,7 @@ class CNN(nn.Module):
         x_BMT = x_BTM.transpose(1, 2) * keep_B1T
         for number, filters in enumerate(self.layers):
             read_BMT = self.dropout(x_BMT) if number else x_BMT
-            found_BMT = torch.relu(torch.cat([kernel(read_BMT) for kernel in filters], 1)) * keep_B1T
+            found = [kernel(F.pad(read_BMT, margin)) for kernel, margin in zip(filters, self.margins, strict=True)]
+            found_BMT = torch.relu(torch.cat(found, 1)) * keep_B1T
             x_BMT = x_BMT + found_BMT if number else found_BMT
         return x_BMT.transpose(1, 2)

@@ -41,7 +41,8 @@ class HierarchicalClassifier(nn.Module):
         if torch.compiler.is_exporting():
             found_BNM = self.sentence(ids_RT, keep_RT).unflatten(0, keep_BN.shape)
         else:
-            real_R = keep_BN.flatten()
+            # The first sentence always counts as real: an LSTM refuses a batch of none.
+            real_R = torch.cat([keep_BN.new_ones(keep_BN.shape[0], 1), keep_BN[:, 1:]], 1).flatten()
             found_RM = self.sentence(ids_RT[real_R], keep_RT[real_R])
             blank = found_RM.new_zeros(real_R.shape[0], found_RM.shape[1])
             found_BNM = blank.masked_scatter(real_R.unsqueeze(-1), found_RM).unflatten(0, keep_BN.shape)

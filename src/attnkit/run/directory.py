@@ -14,7 +14,8 @@ PARTIAL = ".partial"
 
 
 class Run:
-    """What was trained: recipe.toml, data.json, log.jsonl, metrics.json, machine.json, model/ and report.html in `path`.
+    """What was trained: `path` holds recipe.toml, data.json, log.jsonl, metrics.json, machine.json, model/ and
+    report.html.
 
     While it is being made its path ends in `.partial`; `finish` renames it.
     """
@@ -79,7 +80,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The complete recipe it was made from."""
-        return load_recipe(self.path / "recipe.toml", allow_code=True)
+        return load_recipe(self.path / "recipe.toml", allow_code=None)
 
     @property
     def metrics(self) -> dict[str, Any]:

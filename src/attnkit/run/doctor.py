@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-import attnkit
+from attnkit import __version__
 from attnkit.attention.pairwise import Pairwise
 from attnkit.data.starter import cache_folder
 from attnkit.kernels import attend
@@ -62,7 +62,7 @@ def examine() -> list[Finding]:
 def _versions() -> Iterator[Finding]:
     machine = describe_machine()
     yield Finding("python", OK, f"{machine['python']} at {sys.executable}")
-    yield Finding("attnkit", OK, f"{attnkit.__version__} in {Path(attnkit.__file__).parent}")
+    yield Finding("attnkit", OK, f"{__version__} in {Path(__file__).parents[1]}")
     yield Finding("torch", OK, f"{torch.__version__}, computing on the processor ({machine['processor']})")
     missing = [name for name in CORE if _version(name) is None]
     if missing:

@@ -50,8 +50,10 @@ def fields() -> dict[str, Any]:
     }
 
 
-def recipe_from_plain(tables: Any, source: str, *, allow_code: bool = False) -> Recipe:
+def recipe_from_plain(tables: Any, source: str, *, allow_code: bool | None = False) -> Recipe:
     """A recipe from plain tables; `source` says where they come from in an error.
+
+    With `allow_code` None its operators are not looked up, so that reading a record imports nothing.
 
     Raises: UsageError on an unknown key (naming the nearest), a wrong value, or an operator that does not exist.
     """
@@ -59,7 +61,7 @@ def recipe_from_plain(tables: Any, source: str, *, allow_code: bool = False) -> 
         recipe = Recipe.model_validate(tables)
     except ValidationError as error:
         raise UsageError(_sentence(error, source)) from None
-    for name in ("attention", "pooling"):
+    for name in ("attention", "pooling") if allow_code is not None else ():
         try:
             check_operator(getattr(recipe.model, name), allow_code)
         except ValueError as error:
@@ -67,8 +69,8 @@ def recipe_from_plain(tables: Any, source: str, *, allow_code: bool = False) -> 
     return recipe
 
 
-def load_recipe(path: str | Path, *, allow_code: bool = False) -> Recipe:
-    """The recipe in a TOML file; fields it leaves out keep their defaults.
+def load_recipe(path: str | Path, *, allow_code: bool | None = False) -> Recipe:
+    """The recipe in a TOML file; fields it leaves out keep their defaults. `allow_code` is that of `recipe_from_plain`.
 
     Raises: UsageError where the file is missing, is not TOML, or holds an unknown key or a wrong value.
     """

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from attnkit.model.settings import Auto, Count, Section
 
@@ -23,6 +23,11 @@ class DataSettings(Section):
     )
     test: float = Field(0.1, ge=0, lt=1, description="share of the rows held out as test, where no test split is given")
     split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the split")
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _one_column(cls, value: object) -> object:
+        return ([value] if value else []) if isinstance(value, str) else value
 
 
 class TokenSettings(Section):

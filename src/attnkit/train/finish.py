@@ -67,8 +67,8 @@ def protocol(recipe: Recipe, results: Results) -> str:
     if results.folds:
         return (
             f"{len(results.folds)}-fold cross-validation, stratified, split seed {recipe.data.split_seed}, one "
-            f"training seed ({recipe.train.seed}); in each fold the best weights were chosen by {chosen_by} on validation rows "
-            "taken from its training rows; every row tested once; the interval is over the pooled rows"
+            f"training seed ({recipe.train.seed}); in each fold the best weights were chosen by {chosen_by} on "
+            "validation rows taken from its training rows; every row tested once; the interval is over the pooled rows"
         )
     test = "the test split was read once, after training" if results.test else "there was no labeled test row"
     return (

@@ -17,10 +17,11 @@ class Interrupted(FailedError):
 
 
 class CtrlC:
-    """While the block runs, the first Ctrl-C only sets `asked`; the second interrupts at once."""
+    """While the block runs and `gentle` is set, the first Ctrl-C only sets `asked`; any other interrupts at once."""
 
     def __init__(self) -> None:
         self.asked = False
+        self.gentle = False
         self._before: Any = None
 
     def __enter__(self) -> "CtrlC":
@@ -36,6 +37,6 @@ class CtrlC:
             signal.signal(signal.SIGINT, self._before)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked or not self.gentle:
             raise KeyboardInterrupt
         self.asked = True

@@ -99,6 +99,7 @@ class Loop:
             self._restore()
         else:
             self._save()
+        ctrl_c.gentle = True
         while not self.at.finished:
             batches = self._batches(self.at.epoch)
             while self.at.batch < len(batches) and not self.at.finished:
@@ -118,6 +119,7 @@ class Loop:
                     self._save()
                 elif self.at.step % self.settings.checkpoint_every_steps == 0:
                     self._save()
+        ctrl_c.gentle = False
         return True
 
     def _batches(self, epoch: int) -> list[list[int]]:

@@ -4,26 +4,54 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+
 from attnkit.errors import UsageError
 from attnkit.run.recipe import load_recipe, parse_value
 
+MOST_THREADS = 1024
 
-def overrides(settings: Iterable[str] = (), **options: Any) -> dict[str, Any]:
+
+def overrides(
+    settings: Iterable[str] = (),
+    *,
+    text: str | None = None,
+    pair: str | None = None,
+    attention: str | None = None,
+    recipe: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
     """Recipe fields by name: `settings` are "field=value" words, and options that are None are left out.
 
-    Raises: UsageError where a word has no "=".
+    `attention` goes into a transformer's layers, and into the pooling of any other encoder.
+
+    Raises: UsageError where a word has no "=", or a pair is named without its first text.
     """
-    chosen = {name.replace("__", "."): value for name, value in options.items() if value is not None and value != ()}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    if pair is not None and text is None:
+        raise UsageError(f"--pair {pair} names the second text column; name the first one with --text too")
+    if text is not None:
+        chosen["text"] = (text,) if pair is None else (text, pair)
     for word in settings:
         name, equals, value = word.partition("=")
-        if not equals:
+        if not equals or not name.strip():
             raise UsageError(f"--set takes field=value, such as train.epochs=3, and got {word!r}")
         chosen[name.strip()] = parse_value(value.strip())
+    if attention is not None:
+        encoder = chosen.get("encoder", chosen.get("model.encoder"))
+        if encoder is None and recipe is not None:
+            encoder = load_recipe(recipe, allow_code=True).model.encoder
+        chosen["model.attention" if encoder == "transformer" else "model.pooling"] = attention
     return chosen
 
 
-def attention_field(encoder: str | None, recipe: str | os.PathLike[str] | None) -> str:
-    """Where an operator named for "the attention" goes: into a transformer's layers, else into the pooling."""
-    if encoder is None and recipe is not None:
-        encoder = load_recipe(recipe, allow_code=True).model.encoder
-    return "model.attention" if encoder == "transformer" else "model.pooling"
+def use_threads(count: int | None) -> None:
+    """Compute with `count` threads from here on; None leaves them as they are.
+
+    Raises: UsageError where it is not from 1 to 1024.
+    """
+    if count is None:
+        return
+    if not 1 <= count <= MOST_THREADS:
+        raise UsageError(f"--threads takes a number from 1 to {MOST_THREADS}, and got {count}")
+    torch.set_num_threads(count)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from attnkit.data.schema import Schema
 from attnkit.errors import UsageError
 from attnkit.layers import Seen, tapped
 from attnkit.model.settings import ModelSettings
@@ -59,6 +60,11 @@ class Predictor:
     def settings(self) -> ModelSettings:
         """The [model] section it was built from."""
         return self._saved.settings
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns of its training data meant."""
+        return self._saved.schema
 
     @property
     def paired(self) -> bool:

@@ -63,9 +63,8 @@ def check_source(splits: dict[str, list[Example]], schema: Schema, say: Say) -> 
         say("finding", level=finding.level, sentence=finding.sentence, places=list(finding.places[:20]))
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
-        places = f" ({', '.join(errors[0].places[:3])})" if errors[0].places else ""
-        more = f"; {len(errors) - 1} more errors, see `attn check`" if len(errors) > 1 else ""
-        raise UsageError(f"{errors[0].sentence.rstrip('.')}{places}{more}")
+        more = f" ({len(errors) - 1} more: `attn check` lists them)" if len(errors) > 1 else ""
+        raise UsageError(errors[0].sentence + more)
 
 
 def data_sha256(path: Path) -> str:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from attnkit.data.examples import Example
 from attnkit.data.split import Splits, make_splits, split_ids
-from attnkit.data.tokens import fit, kind_for
 from attnkit.errors import UsageError
 from attnkit.model.baselines import run_baselines
 from attnkit.model.build import build_model
@@ -18,13 +17,13 @@ from attnkit.run.recipe import Recipe, load_recipe, save_recipe
 from attnkit.run.record import write_record
 from attnkit.task.base import Task
 from attnkit.task.metrics import Measure
-from attnkit.train.choose import Choices, choose_lengths, choose_model, choose_tokens, choose_training
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.loop import Loop, Rows, predict_logits
 from attnkit.train.prepare import Source
 from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.saved_model import save_model
+from attnkit.train.settle import settle
 
 
 @dataclass
@@ -67,7 +66,7 @@ def train_splits(
     announce: dict[str, Any] | None = None,
 ) -> Results | None:
     """Train on given splits inside `folder`; the recipe, once complete, is saved in `root`."""
-    splits = _labeled(splits, say)
+    splits = labeled_only(splits, say)
     task = source.task.fitted(splits.train)
     begun = (root / "recipe.toml").exists()
     recipe, prepare = _preprocess(root, folder, recipe, splits.train, say)
@@ -129,7 +128,11 @@ def data_record(source: Source, splits: Splits) -> dict[str, Any]:
     }
 
 
-def _labeled(splits: Splits, say: Say) -> Splits:
+def labeled_only(splits: Splits, say: Say) -> Splits:
+    """The splits without rows that cannot be trained on or measured.
+
+    Raises: UsageError where no training or no validation row remains.
+    """
     kept = {}
     for name in ("train", "validation", "test"):
         rows: list[Example] = getattr(splits, name)
@@ -151,35 +154,12 @@ def _preprocess(
     root: Path, folder: Path, recipe: Recipe, train: list[Example], say: Say
 ) -> tuple[Recipe, Preprocessing]:
     stored = root / "recipe.toml"
-    texts = [text for row in train for text in (row.text, row.pair) if text]
     if stored.exists():
-        recipe = load_recipe(stored, allow_code=True)
+        recipe = load_recipe(stored, allow_code=None)
         if (folder / "model" / "tokenizer.json").exists():
             return recipe, Preprocessing.load(folder / "model", _limits(recipe))
-    choices = Choices(recipe)
-    kind = kind_for(texts) if recipe.tokens.tokenizer == "auto" else recipe.tokens.tokenizer
-    choices.settle(
-        "tokens.tokenizer", kind, "most letters are of a script without spaces" if kind == "chars" else "words"
-    )
-    choose_tokens(choices, len(train))
-    tokens = choices.recipe.tokens
-    tokenizer = fit(
-        kind,
-        texts,
-        vocabulary_size=chosen(tokens.vocabulary_size),
-        lowercase=chosen(tokens.lowercase),
-        min_count=chosen(tokens.min_count),
-    )
-    paired = train[0].pair is not None
-    counts = [len(ids) for ids in tokenizer.encode_all([row.text for row in train])]
-    if paired:
-        counts = [len(ids) for ids in tokenizer.encode_pair([r.text for r in train], [r.pair or "" for r in train])]
-    choose_lengths(choices, counts, paired)
-    choose_model(choices, len(train), sorted(counts)[len(counts) // 2])
-    choose_training(choices, len(train))
+    choices, tokenizer = settle(recipe, train)
     recipe = choices.recipe
-    if recipe.model.hierarchical is True and paired:
-        raise UsageError("hierarchical models read one text, not pairs; set model.hierarchical = false")
     prepare = Preprocessing(tokenizer, **_limits(recipe))
     (folder / "model").mkdir(parents=True, exist_ok=True)
     prepare.save(folder / "model")

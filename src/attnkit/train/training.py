@@ -1,6 +1,7 @@
 """train(...): the whole job, from a data file to a finished run directory."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from attnkit.errors import UsageError
-from attnkit.run.directory import Run, default_path
+from attnkit.run.directory import PARTIAL, Run, default_path
 from attnkit.run.log import Log
 from attnkit.run.machine import Stopwatch, describe_machine, peak_bytes
 from attnkit.run.recipe import Recipe, load_recipe, recipe_from_plain
@@ -46,10 +47,11 @@ def train(
     """
     wanted = _wanted(data, recipe, overrides, allow_code)
     final = Path(out) if out is not None else default_path(wanted.data.path, resume=resume)
-    final = final.with_name(final.name.removesuffix(".partial"))
+    final = final.with_name(final.name.removesuffix(PARTIAL))
     source = None
     say = Say(progress)
-    if not resume:
+    begun = resume and (final.exists() or (final.with_name(final.name + PARTIAL) / "recipe.toml").exists())
+    if not begun:
         # Wrong input must not leave a directory behind.
         source = read_source(wanted, say)
         check_source(source.examples(), source.schema, say)
@@ -60,6 +62,12 @@ def train(
     with _own_random_state(), CtrlC() as ctrl_c:
         try:
             return _train_in(run, wanted, source, say, ctrl_c, allow_code)
+        except UsageError:
+            if not begun:
+                shutil.rmtree(run.path, ignore_errors=True)
+            raise
+        except KeyboardInterrupt:
+            raise _interrupted(run) from None
         finally:
             if say.log is not None:
                 say.log.close()
@@ -77,10 +85,7 @@ def _train_in(run: Run, wanted: Recipe, source: Source | None, say: Say, ctrl_c:
     work = cross_validate if recipe.evaluate.folds else train_once
     results = work(folder, recipe, source, say, ctrl_c, allow_code)
     if results is None:
-        raise Interrupted(
-            f"stopped by Ctrl-C and saved in {folder}; go on with --resume --out {folder.with_name(run.name)}",
-            str(folder),
-        )
+        raise _interrupted(run)
     wall, processor = watch.seconds()
     write_results(folder, load_recipe(stored, allow_code=allow_code), results, source, say, wall)
     write_record(
@@ -90,6 +95,11 @@ def _train_in(run: Run, wanted: Recipe, source: Source | None, say: Say, ctrl_c:
     done = run.finish()
     say("done", path=str(done.path), seconds=round(wall, 1))
     return done
+
+
+def _interrupted(run: Run) -> Interrupted:
+    final = run.path.with_name(run.name)
+    return Interrupted(f"stopped by Ctrl-C and saved in {run.path}; go on with --resume --out {final}", str(run.path))
 
 
 def _wanted(

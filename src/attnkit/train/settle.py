@@ -1,0 +1,42 @@
+"""The data settles what a recipe leaves open: the tokenizer is fitted on the way, as some choices need its counts."""
+
+from collections.abc import Sequence
+
+from attnkit.data.examples import Example
+from attnkit.data.tokens import TextTokenizer, fit, kind_for
+from attnkit.errors import UsageError
+from attnkit.model.settings import chosen
+from attnkit.run.recipe import Recipe
+from attnkit.train.choose import Choices, choose_lengths, choose_model, choose_tokens, choose_training
+
+
+def settle(recipe: Recipe, train: Sequence[Example]) -> tuple[Choices, TextTokenizer]:
+    """The complete recipe with a reason for each choice, and the tokenizer, from the training rows alone.
+
+    Raises: UsageError where the recipe asks for what these rows cannot give.
+    """
+    texts = [text for row in train for text in (row.text, row.pair) if text]
+    choices = Choices(recipe)
+    kind = kind_for(texts) if recipe.tokens.tokenizer == "auto" else recipe.tokens.tokenizer
+    choices.settle(
+        "tokens.tokenizer", kind, "most letters are of a script without spaces" if kind == "chars" else "words"
+    )
+    choose_tokens(choices, len(train))
+    tokens = choices.recipe.tokens
+    tokenizer = fit(
+        kind,
+        texts,
+        vocabulary_size=chosen(tokens.vocabulary_size),
+        lowercase=chosen(tokens.lowercase),
+        min_count=chosen(tokens.min_count),
+    )
+    paired = train[0].pair is not None
+    counts = [len(ids) for ids in tokenizer.encode_all([row.text for row in train])]
+    if paired:
+        counts = [len(ids) for ids in tokenizer.encode_pair([r.text for r in train], [r.pair or "" for r in train])]
+    choose_lengths(choices, counts, paired)
+    choose_model(choices, len(train), sorted(counts)[len(counts) // 2])
+    choose_training(choices, len(train))
+    if choices.recipe.model.hierarchical is True and paired:
+        raise UsageError("hierarchical models read one text, not pairs; set model.hierarchical = false")
+    return choices, tokenizer
