@@ -36,8 +36,9 @@ def catalogue_page() -> str:
 
     lines = ["# Catalogue", "", "The operators that have a name of their own. `attn list` prints them, one line each."]
     for name, entry in CATALOGUE.items():
-        lines += ["", f"## {name}", "", _sentence(entry.summary.rstrip(".")), "", "```text"]
-        lines += [line.rstrip() for line in describe(entry.operator).strip("\n").splitlines()] + ["```"]
+        about = f"{_sentence(entry.summary)} Source: {entry.source}. Learns in the tests: {entry.toy}."
+        described = describe(entry.operator).strip("\n").splitlines()
+        lines += ["", f"## {name}", "", about, "", "```text", *(line.rstrip() for line in described), "```"]
     return "\n".join(lines) + "\n"
 
 
