@@ -8,7 +8,7 @@ from attnkit.attention.normalizer import Softmax, Sparsemax
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.part import Dims, init_params
 from attnkit.attention.pattern import Causal, Full, Window
-from attnkit.attention.position import ALiBi, Rotary
+from attnkit.attention.position import Alibi, Rotary
 from attnkit.attention.score import Additive, Dot, ScaledDot
 from attnkit.attention.where import Where
 from attnkit.kernels import Situation, attend, plan
@@ -73,7 +73,7 @@ def test_the_plan_is_the_fused_kernel_for_plain_softmax_and_says_why_not_elsewhe
     chosen = plan(Pairwise(score=Additive(4)), situation)
     assert chosen.kernel.name == "reference"
     assert "Additive is not a dot product" in str(chosen)
-    assert "adds a bias" in str(plan(Pairwise(position=ALiBi()), situation))
+    assert "adds a bias" in str(plan(Pairwise(position=Alibi()), situation))
     assert "Sparsemax is not the softmax" in str(plan(Pairwise(normalizer=Sparsemax()), situation))
 
 

@@ -8,7 +8,7 @@ from attnkit.attention.catalogue import CATALOGUE
 from attnkit.attention.normalizer import Sparsemax
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.pattern import Causal, Window
-from attnkit.attention.position import ALiBi, Learned, RelativeBias, Rotary
+from attnkit.attention.position import Alibi, Learned, RelativeBias, Rotary
 from attnkit.attention.refine import Convolution, Recurrent
 from attnkit.attention.score import Additive
 from attnkit.layers import AdaptiveMixing, AttentionLayer, AttentionPooling, new_caches, tapped
@@ -46,7 +46,7 @@ def test_enough_of_the_catalogue_can_be_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [Pairwise(), Pairwise(pattern=Window(3)), Pairwise(pattern=Causal(), refine=(Convolution(3),))]
+    "spec", [Pairwise(), Pairwise(pattern=Window(3)), Pairwise(pattern=Causal(), refine=(Convolution(queries=3),))]
 )
 def test_an_operator_that_cannot_be_decoded_refuses_the_cache(spec: Pairwise) -> None:
     layer = layer_of(spec)
@@ -92,7 +92,7 @@ def test_cross_attention_from_another_width() -> None:
 
 def test_padding_never_changes_a_layer_or_a_pooling() -> None:
     keep = torch.tensor([[True] * 4 + [False] * 2])
-    for spec in (Pairwise(score=Additive(4)), Pairwise(position=ALiBi()), Pairwise(position=Learned(8)), Pairwise()):
+    for spec in (Pairwise(score=Additive(4)), Pairwise(position=Alibi()), Pairwise(position=Learned(8)), Pairwise()):
         layer = layer_of(spec)
         pooling = AttentionPooling(8, spec, queries=2, heads=2).double().eval()
         x = batch(B=1)

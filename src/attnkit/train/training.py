@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from attnkit.errors import UsageError
+from attnkit.run.allocator import keep_freed_memory
 from attnkit.run.directory import PARTIAL, Run, default_path
 from attnkit.run.log import Log
 from attnkit.run.machine import Stopwatch, describe_machine, peak_bytes
@@ -59,6 +60,7 @@ def train(
     if run.complete:
         say("said", sentence=f"{run.path} is finished already")
         return run
+    keep_freed_memory()
     with _own_random_state(), CtrlC() as ctrl_c:
         try:
             return _train_in(run, wanted, source, say, ctrl_c, allow_code)

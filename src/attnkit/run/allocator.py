@@ -1,0 +1,23 @@
+"""Keep freed memory in the process, so that every training step does not ask the kernel for the same pages again."""
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def keep_freed_memory(pad_bytes: int = 64 * 2**20) -> bool:
+    """Tell glibc to hold on to large blocks it would give back; True where it could be told.
+
+    Large tensors are otherwise mapped and unmapped at each step, and every page is faulted in anew: a third to a half
+    of the processor time of a recurrent network's step. Numbers do not change. Elsewhere than on glibc nothing
+    happens.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, pad_bytes))
+    return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings)
