@@ -114,7 +114,8 @@ class Pairwise(Attention):
 
     def refuses_cache(self) -> str | None:
         """The first part that needs more than one query's row and the keys so far."""
-        for part in (self.pattern, *self.refine):
+        parts: tuple[Pattern | Refinement, ...] = (self.pattern, *self.refine)
+        for part in parts:
             reason = part.refuses_cache()
             if reason:
                 return reason

@@ -27,9 +27,9 @@ class Normalizer(Part):
         return True
 
 
-def masked(scores_BHTS: Tensor, allowed_BHTS: Tensor | None, fill: float = float("-inf")) -> Tensor:
-    """Scores with `fill` where a pair may not meet."""
-    return scores_BHTS if allowed_BHTS is None else scores_BHTS.masked_fill(~allowed_BHTS, fill)
+def masked(scores_BHTS: Tensor, allowed_BHTS: Tensor | None) -> Tensor:
+    """Scores with -inf where a pair may not meet."""
+    return scores_BHTS if allowed_BHTS is None else scores_BHTS.masked_fill(~allowed_BHTS, float("-inf"))
 
 
 def exact(scores_BHTS: Tensor) -> Tensor:

@@ -33,14 +33,12 @@ class Sink(Normalizer):
 
     def weights(self, scores_BHTS: Tensor, allowed_BHTS: Tensor | None, params: Params) -> Tensor:
         """A_BHTS."""
-        z = exact(scores_BHTS)
-        z = masked(z, allowed_BHTS, torch.finfo(z.dtype).min)
+        z = masked(exact(scores_BHTS), allowed_BHTS)
         if self.logit is None:
             sink = needed(params, "logit", self).to(z.dtype)[:, None, None].expand_as(z[..., :1])
         else:
             sink = torch.full_like(z[..., :1], self.logit)
-        weights = torch.softmax(torch.cat((z, sink), dim=-1), dim=-1)[..., :-1].to(scores_BHTS.dtype)
-        return weights if allowed_BHTS is None else weights.masked_fill(~allowed_BHTS, 0.0)
+        return torch.softmax(torch.cat((z, sink), dim=-1), dim=-1)[..., :-1].to(scores_BHTS.dtype)
 
     @property
     def rows_sum_to_one(self) -> bool:

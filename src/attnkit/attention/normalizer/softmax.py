@@ -18,8 +18,11 @@ class Softmax(Normalizer):
     """
 
     def weights(self, scores_BHTS: Tensor, allowed_BHTS: Tensor | None, params: Params) -> Tensor:
-        """A_BHTS; a row without any allowed key is filled with the lowest finite number first, so no NaN is born."""
+        """A_BHTS; a row without any allowed key is opened first and zeroed after, so no NaN is born.
+
+        Hidden scores become -inf, not the lowest finite number, which a visible float16 score may well be.
+        """
         if allowed_BHTS is None:
             return torch.softmax(scores_BHTS, dim=-1)
-        lowest = torch.finfo(scores_BHTS.dtype).min
-        return torch.softmax(masked(scores_BHTS, allowed_BHTS, lowest), dim=-1).masked_fill(~allowed_BHTS, 0.0)
+        opened = allowed_BHTS | ~allowed_BHTS.any(-1, keepdim=True)
+        return torch.softmax(masked(scores_BHTS, opened), dim=-1).masked_fill(~allowed_BHTS, 0.0)
