@@ -55,6 +55,15 @@ def from_plain(plain: Any, allow_code: bool = False) -> Part:
 
     Raises: ValueError on an unknown type or field (naming the nearest), a missing field, or a value of the wrong kind.
     """
+    try:
+        return _made(plain, allow_code)
+    except RecursionError:
+        raise ValueError(
+            "parts are nested more than a few hundred deep; write fewer tables inside one another"
+        ) from None
+
+
+def _made(plain: Any, allow_code: bool) -> Part:
     if not isinstance(plain, Mapping):
         raise ValueError(f"a part is a table with a type, such as {{type = 'ScaledDot'}}; got {plain!r}")
     if not isinstance(plain.get("type"), str):
@@ -110,7 +119,7 @@ def _value(value: Any, hint: Any, field: str, allow_code: bool) -> Any:
         if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
             return _tuple(value, typing.get_args(option), field, allow_code)
         if isinstance(option, type) and issubclass(option, Part) and isinstance(value, Mapping):
-            part = from_plain(value, allow_code)
+            part = _made(value, allow_code)
             if not isinstance(part, option):
                 raise ValueError(f"{field} must be a {option.__name__}; got a {type(part).__name__}")
             return part
