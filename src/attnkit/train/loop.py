@@ -101,8 +101,8 @@ class Loop:
             self._save()
         ctrl_c.gentle = True
         while not self.at.finished:
-            batches = self._batches(self.at.epoch)
-            while self.at.batch < len(batches) and not self.at.finished:
+            epoch, batches = self.at.epoch, self._batches(self.at.epoch)
+            while self.at.epoch == epoch and not self.at.finished:
                 if ctrl_c.asked:
                     self._save()
                     return False

@@ -1,0 +1,154 @@
+"""A run that was stopped, however roughly, ends with the weights of one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from attnkit.errors import UsageError
+from attnkit.run.checkpoint import read_tensors
+from attnkit.run.log import read_log
+from attnkit.train import Interrupted, load, train
+from attnkit.train.events import Event
+from tests.train.small import SMALL, small_data
+
+SETTINGS = {**SMALL, "epochs": 3, "checkpoint_every_steps": 2, "ema_decay": 0.5}
+
+
+class Crash(Exception):
+    """Stands for anything that ends a process in the middle of a step."""
+
+
+def stop_at(step: int, kind: str = "step", with_signal: bool = False):  # noqa: ANN201
+    def listen(event: Event) -> None:
+        if event.kind == kind and event.values["step"] == step:
+            if not with_signal:
+                raise Crash
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return listen
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return read_tensors(path / "model" / "weights.safetensors")[0]
+
+
+def assert_same_end(path: Path, other: Path) -> None:
+    one, two = weights_of(path), weights_of(other)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    lines = [
+        [(e["step"], e["loss"]) for e in read_log(place / "log.jsonl") if e["event"] == "step"]
+        for place in (path, other)
+    ]
+    assert lines[0] == lines[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    return train(small_data(folder), out=folder / "run", **SETTINGS).path
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"), [(1, "step"), (5, "step"), (8, "step"), (8, "evaluation"), (24, "evaluation")]
+)
+def test_resume_after_a_crash_is_bit_equal(tmp_path: Path, whole: Path, step: int, kind: str) -> None:
+    source = small_data(tmp_path)
+    with pytest.raises(Crash):
+        train(source, out=tmp_path / "run", progress=stop_at(step, kind), **SETTINGS)
+    torch.manual_seed(step)
+    train(source, out=tmp_path / "run", resume=True, **SETTINGS)
+    assert_same_end(tmp_path / "run", whole)
+
+
+def test_two_crashes_and_a_crash_before_the_first_checkpoint(tmp_path: Path, whole: Path) -> None:
+    source = small_data(tmp_path)
+
+    def at_start(event: Event) -> None:
+        if event.kind == "start":
+            raise Crash
+
+    with pytest.raises(Crash):
+        train(source, out=tmp_path / "run", progress=at_start, **SETTINGS)
+    for step in (3, 11):
+        with pytest.raises(Crash):
+            train(source, out=tmp_path / "run", resume=True, progress=stop_at(step), **SETTINGS)
+    train(source, out=tmp_path / "run", resume=True, **SETTINGS)
+    assert_same_end(tmp_path / "run", whole)
+
+
+def test_ctrl_c_saves_and_leaves_a_model_that_predicts(tmp_path: Path, whole: Path) -> None:
+    source = small_data(tmp_path)
+    with pytest.raises(Interrupted, match="--resume") as caught:
+        train(source, out=tmp_path / "run", progress=stop_at(13, with_signal=True), **SETTINGS)
+    partial = Path(caught.value.path)
+    assert partial.name == "run.partial" and not (tmp_path / "run").exists()
+    # The step under way is finished and saved: the next one is the first to be done again.
+    assert [e["step"] for e in read_log(partial / "log.jsonl") if e["event"] == "step"] == list(range(1, 14))
+    assert load(partial).predict(["a good film"])[0].label in ("pos", "neg")
+    train(source, out=tmp_path / "run", resume=True, **SETTINGS)
+    assert_same_end(tmp_path / "run", whole)
+
+
+def test_a_killed_process_goes_on_bit_equal(tmp_path: Path, whole: Path) -> None:
+    source = small_data(tmp_path)
+    script = (
+        "import sys, time\nfrom attnkit.train import train\nfrom tests.train.test_resume import SETTINGS\n"
+        "def slow(event):\n    if event.kind == 'step':\n        print(event.values['step'], flush=True); time.sleep(0.05)\n"
+        "train(sys.argv[1], out=sys.argv[2], resume=True, progress=slow, **SETTINGS)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", ".", os.environ.get("PYTHONPATH", "")])}
+    for kill_after in (4, 9):
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"import torch; torch.set_num_threads({torch.get_num_threads()})\n{script}",
+             str(source), str(tmp_path / "run")],
+            stdout=subprocess.PIPE, text=True, env=environment, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(kill_after):
+            process.stdout.readline()
+        time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "run").exists()
+    train(source, out=tmp_path / "run", resume=True, **SETTINGS)
+    assert_same_end(tmp_path / "run", whole)
+
+
+def test_resume_of_a_finished_run_gives_it_back(tmp_path: Path) -> None:
+    source = small_data(tmp_path, 40)
+    run = train(source, out=tmp_path / "run", **SMALL)
+    before = weights_of(run.path)
+    assert train(source, out=tmp_path / "run", resume=True, **SMALL).path == run.path
+    assert all(torch.equal(before[name], value) for name, value in weights_of(run.path).items())
+
+
+def test_resume_refuses_other_settings_and_other_data(tmp_path: Path) -> None:
+    source = small_data(tmp_path)
+    with pytest.raises(Crash):
+        train(source, out=tmp_path / "run", progress=stop_at(5), **SETTINGS)
+    with pytest.raises(UsageError, match="unfinished run"):
+        train(source, out=tmp_path / "run", **SETTINGS)
+    with pytest.raises(UsageError, match="batch_rows = 8"):
+        train(source, out=tmp_path / "run", resume=True, **{**SETTINGS, "batch_rows": 4})
+    with open(source, "a", encoding="utf-8") as file:
+        file.write("a new row,pos\n")
+    with pytest.raises(UsageError, match="changed since"):
+        train(source, out=tmp_path / "run", resume=True, **SETTINGS)
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    source = small_data(tmp_path)
+    with pytest.raises(Crash):
+        train(source, out=tmp_path / "run", progress=stop_at(5), **SETTINGS)
+    checkpoint = tmp_path / "run.partial" / "checkpoint.safetensors"
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UsageError, match="not a whole safetensors file"):
+        train(source, out=tmp_path / "run", resume=True, **SETTINGS)
