@@ -86,7 +86,7 @@ def test_95_percent_intervals_of_accuracy_and_macro_f1_hold_the_truth_about_95_t
     random = np.random.default_rng(11)
     # two balanced classes, each predicted right with probability 0.8: accuracy = macro F1 = 0.8 in the limit
     accuracy, f1 = [], []
-    for _ in range(400):
+    for _ in range(300):
         truth = random.integers(0, 2, 150)
         guess = np.where(random.random(150) < 0.8, truth, 1 - truth)
         measures = class_measures(truth, np.eye(2)[guess], ("a", "b"), random, resamples=200)
@@ -99,7 +99,7 @@ def test_95_percent_intervals_of_accuracy_and_macro_f1_hold_the_truth_about_95_t
 def test_95_percent_intervals_of_score_measures_hold_the_truth_about_95_times_in_100() -> None:
     random = np.random.default_rng(12)
     found: dict[str, list[tuple[float, float]]] = {}
-    for _ in range(400):
+    for _ in range(300):
         truth = random.normal(size=150)
         guess = truth + random.normal(size=150)
         for name, measure in score_measures(truth, guess, random, resamples=200).items():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tasks import plain
 
 from attnkit.errors import UsageError
 from attnkit.task.metrics import label_set_measures
 from attnkit.task.metrics.label_sets import label_set_precision
+from tests.tasks import plain
 
 CLASSES = ("x", "y", "z")
 
@@ -59,10 +59,10 @@ def test_every_figure_is_the_one_plain_python_gives(rows: tuple[np.ndarray, np.n
 
 def test_intervals_are_those_of_measuring_copies_of_rows() -> None:
     random = np.random.default_rng(3)
-    truth = random.random((150, 3)) < [0.5, 0.3, 0.1]
+    truth = random.random((150, 3)) < [0.5, 0.3, 0.2]
     probabilities = np.clip(0.4 * truth + 0.7 * random.random((150, 3)), 0, 1)
     copies: dict[str, list[float]] = {}
-    for _ in range(800):
+    for _ in range(400):
         rows = random.integers(0, 150, 150)
         for name, figure in expected_figures(truth[rows], probabilities[rows]).items():
             copies.setdefault(name, []).append(figure)
@@ -70,7 +70,7 @@ def test_intervals_are_those_of_measuring_copies_of_rows() -> None:
     assert measures.keys() == copies.keys()
     for name, measure in measures.items():
         low, high = np.percentile(copies[name], [2.5, 97.5])
-        assert (measure.low, measure.high) == pytest.approx((low, high), abs=0.15 * (high - low)), name
+        assert (measure.low, measure.high) == pytest.approx((low, high), abs=0.2 * (high - low)), name
         assert measure.protocol.endswith("bootstrap of rows, 2000 resamples")
 
 

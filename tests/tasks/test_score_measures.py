@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tasks import plain
 
 from attnkit.errors import UsageError
 from attnkit.task.metrics import score_measures
 from attnkit.task.metrics.scores import ScoreResampler
+from tests.tasks import plain
 
 FIGURES = {"pearson": plain.pearson, "spearman": plain.spearman, "mae": plain.mae, "rmse": plain.rmse, "r2": plain.r2}
 

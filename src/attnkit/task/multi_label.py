@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -90,7 +92,7 @@ class MultiLabel:
         Raises: UsageError where the shape is wrong; FailedError where a value is not finite.
         """
         predictions = []
-        for row in checked(logits, self.outputs).sigmoid().tolist():
+        for row in self._probabilities(logits).tolist():
             chosen = tuple(name for name, p in zip(self.classes, row, strict=True) if p >= THRESHOLD)
             predictions.append(Prediction(chosen, None, dict(zip(self.classes, row, strict=True))))
         return predictions
@@ -102,7 +104,7 @@ class MultiLabel:
 
         Raises: UsageError where there is no row or the shape is wrong; FailedError where a value is not finite.
         """
-        probabilities = checked(logits, self.outputs).sigmoid().numpy()
+        probabilities = self._probabilities(logits)
         return label_set_measures(targets.cpu().numpy() > 0.5, probabilities, self.classes, generator)
 
     def selection_value(self, logits: Tensor, targets: Tensor) -> float:
@@ -110,9 +112,13 @@ class MultiLabel:
 
         Raises: UsageError where the shape is wrong; FailedError where a value is not finite.
         """
-        probabilities = checked(logits, self.outputs).sigmoid().numpy()
+        probabilities = self._probabilities(logits)
         return label_set_precision(targets.cpu().numpy() > 0.5, probabilities)
 
     def to_dict(self) -> dict[str, object]:
         """Give plain data for JSON."""
         return {"kind": self.kind, "classes": list(self.classes)}
+
+    def _probabilities(self, logits: Tensor) -> NDArray[np.float64]:
+        # torch's vectorized sigmoid differs in the last bit at the end of an array: a row would depend on its place.
+        return expit(checked(logits, self.outputs).numpy())
