@@ -27,7 +27,7 @@ PAIR_NAMES = (
 )
 _NUMBERED = re.compile(r"(?P<stem>.*?[a-z\u4e00-\u9fff])[_ ]?(?P<end>1|a)")
 _SECOND = {"1": "2", "a": "b"}
-_IDENTITY_NAMES = {"id", "ids", "idx", "index", "guid", "uid", "uuid", "column 1"}
+_IDENTITY_NAMES = {"id", "ids", "idx", "index", "guid", "uid", "uuid"}
 _SAMPLE = 2000
 _SMALL_TABLE_CLASSES = 20
 
@@ -76,9 +76,9 @@ def guess_text(profiles: Sequence[Profile]) -> tuple[str | None, str]:
     return longest.name, "the column with the longest texts"
 
 
-def guess_pair(columns: Sequence[str]) -> tuple[str, str] | None:
-    """Two columns whose names say that they belong together (premise, hypothesis; sentence1, sentence2)."""
-    by_name = {column.lower(): column for column in columns}
+def guess_pair(profiles: Sequence[Profile]) -> tuple[str, str] | None:
+    """Two columns of texts whose names say that they belong together (premise, hypothesis; sentence1, sentence2)."""
+    by_name = {entry.name.lower(): entry.name for entry in profiles if entry.texts > 0.5 and not entry.numeric}
     for first, second in PAIR_NAMES:
         if first in by_name and second in by_name:
             return by_name[first], by_name[second]
@@ -89,9 +89,9 @@ def guess_pair(columns: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def guess_label(profiles: Sequence[Profile], rows: int) -> tuple[list[str], str]:
+def guess_label(profiles: Sequence[Profile]) -> tuple[list[str], str]:
     """The columns that may hold the label, best first and only one if it is clear, and the reason."""
-    able = [entry for entry in profiles if entry.filled and entry.name.lower() not in _IDENTITY_NAMES]
+    able = [entry for entry in profiles if entry.filled and not _is_identity(entry) and not _all_differ(entry)]
     named = _first_named(able, LABEL_NAMES, whole=True)
     if named:
         return [named.name], "by its name"
@@ -103,6 +103,16 @@ def guess_label(profiles: Sequence[Profile], rows: int) -> tuple[list[str], str]
         return few, "the column with few different values"
     numeric = [entry.name for entry in able if entry.numeric]
     return numeric, "the column of numbers"
+
+
+def _is_identity(entry: Profile) -> bool:
+    """Whether the name says that the column numbers the rows: id, review_id, or pandas' unnamed index."""
+    return entry.name == "column 1" or bool(_IDENTITY_NAMES & set(_words(entry.name, whole=False)))
+
+
+def _all_differ(entry: Profile) -> bool:
+    """Whether nearly every row has a text of its own, as no classes have."""
+    return entry.texts > 0.5 and not entry.numeric and entry.filled > 20 and 2 * entry.distinct > entry.filled
 
 
 def _has_few(entry: Profile) -> bool:

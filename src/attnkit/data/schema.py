@@ -95,13 +95,13 @@ def infer_schema(
 
 
 def _texts(main: Table, text: str | None, pair: str | None, label: str | None, said: list[str]) -> tuple[str, ...]:
-    free = [column for column in main.columns if column not in {label, pair}]
+    free = [profile(main, column) for column in main.columns if column not in {label, pair}]
     twins = guess_pair(free) if text is None and pair is None else None
     if twins:
         said.append(f"The texts are pairs of the columns '{twins[0]}' and '{twins[1]}' (by their names).")
         return twins
     if text is None:
-        text, reason = guess_text([profile(main, column) for column in free])
+        text, reason = guess_text(free)
         if text is None:
             raise UsageError(
                 f"No column of {_file(main)} holds texts ({', '.join(main.columns)}); name it with --text."
@@ -114,7 +114,7 @@ def _label(main: Table, texts: tuple[str, ...], label: str | None, said: list[st
     if label is not None:
         return label
     rest = [profile(main, column) for column in main.columns if column not in texts]
-    found, reason = guess_label(rest, len(main.rows))
+    found, reason = guess_label(rest)
     if len(found) > 1:
         names = ", ".join(f"'{name}'" for name in found)
         raise UsageError(f"Each of the columns {names} of {_file(main)} could be the label; say which with --label.")

@@ -86,7 +86,7 @@ def _split_files(folder: Path, files: list[Path]) -> dict[str, Table]:
 
 
 def _split_folders(folder: Path, entries: list[Path]) -> dict[str, Table]:
-    pairs = []
+    pairs: list[tuple[str, Table]] = []
     for entry in entries:
         inner = read_folder(entry)
         if len(inner) > 1 or not set(inner) <= {"all", split_of(entry.name)}:
