@@ -109,7 +109,7 @@ def test_no_index_is_said_and_digits_stand_in(pip, tmp_path: Path) -> None:
     digits = load_digits()
     words = rows[7]["text"].split(" ")
     assert len(words) == 64
-    assert words[3 * 8 + 4] == f"r3c4={int(digits.images[7][3][4])}"
+    assert words[3 * 8 + 4] == f"r3c4x{int(digits.images[7][3][4])}"
     assert rows[7]["label"] == str(digits.target[7])
     texts = {row["text"] for row in rows}
     assert all(len(example.split()) == 64 and example not in texts for example in got.examples)

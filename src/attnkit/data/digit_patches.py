@@ -1,4 +1,4 @@
-"""Handwritten digits as sentences: each 8 x 8 image becomes 64 words, one a pixel, such as `r3c4=12`.
+"""Handwritten digits as sentences: each 8 x 8 image becomes 64 words, one a pixel, such as `r3c4x12`.
 
 Source: scikit-learn's copy of the UCI handwritten digits (Alpaydin and Kaynak, 1998), which arrives with the package.
 """
@@ -15,7 +15,7 @@ def digit_patches() -> tuple[str, tuple[str, str]]:
 
     digits = load_digits()
     sentences = [
-        " ".join(f"r{row}c{column}={int(ink)}" for row, line in enumerate(image) for column, ink in enumerate(line))
+        " ".join(f"r{row}c{column}x{int(ink)}" for row, line in enumerate(image) for column, ink in enumerate(line))
         for image in digits.images
     ]
     out = io.StringIO()

@@ -100,12 +100,12 @@ def _kernels() -> Iterator[Finding]:
                 "install a torch that attnkit was tested with",
             )
             continue
-        error = float((got - wanted).abs().max())
-        if error <= _TOLERANCE:
-            yield Finding(f"kernel {kernel.name}", OK, f"active; differs from the reference by {error:.0e}")
+        off = float((got - wanted).abs().max())
+        if off <= _TOLERANCE:
+            yield Finding(f"kernel {kernel.name}", OK, f"active; differs from the reference by {off:.0e}")
         else:
             todo = "say kernel='reference' until torch is replaced by a version that attnkit was tested with"
-            yield Finding(f"kernel {kernel.name}", PROBLEM, f"differs from the reference by {error:.1e}", todo)
+            yield Finding(f"kernel {kernel.name}", PROBLEM, f"differs from the reference by {off:.1e}", todo)
 
 
 def _sibling(name: str) -> Finding:

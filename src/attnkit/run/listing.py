@@ -12,7 +12,7 @@ from attnkit.run.directory import PARTIAL, Run
 
 @dataclass(frozen=True)
 class RunLine:
-    """One run: its state ("finished", "unfinished", "damaged") and what it says of itself; None where it says nothing."""
+    """One run: its state ("finished", "unfinished", "damaged") and what it says of itself, None where nothing."""
 
     path: str
     state: str

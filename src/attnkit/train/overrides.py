@@ -1,7 +1,7 @@
 """Options of the command line as recipe fields."""
 
-import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ def overrides(
     text: str | None = None,
     pair: str | None = None,
     attention: str | None = None,
-    recipe: str | os.PathLike[str] | None = None,
+    recipe: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Recipe fields by name: `settings` are "field=value" words, and options that are None are left out.

@@ -40,7 +40,9 @@ def predict_file(
     if target is not None:
         _check_target(path, target, force)
     kind, gzipped = kind_of_file(path if target is None else target)
-    columns, rows, texts = _lines(path, predictor) if path.suffix.lower() == ".txt" else _rows(path, predictor, text, pair)
+    columns, rows, texts = (
+        _lines(path, predictor) if path.suffix.lower() == ".txt" else _rows(path, predictor, text, pair)
+    )
     added = [columns_of(one, probabilities) for one in predictor.predict(texts)]
     names = list(added[0]) if added else [PREDICTION]
     taken = [name for name in names if name in columns]
@@ -123,7 +125,9 @@ def pairs_of(lines: Sequence[str], predictor: Predictor, where: str) -> list[str
     for number, line in enumerate(lines, 1):
         first, tab, second = line.partition("\t")
         if not tab:
-            raise UsageError(f"{where}:{number} is one text and this model reads pairs; put a tab between the two texts")
+            raise UsageError(
+                f"{where}:{number} is one text and this model reads pairs; put a tab between the two texts"
+            )
         found.append((first, second))
     return found
 

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from attnkit.data.starter import Starter, starter
 from attnkit.page.shaded_picture import Panel, draw_panels
@@ -14,7 +15,7 @@ from attnkit.train.training import train
 
 PICTURE = "where-it-looked.png"
 # A few minutes on two cores; longer training gains little on sentences.
-SETTINGS = {"epochs": 6, "patience": 2, "baselines": True}
+SETTINGS: dict[str, Any] = {"epochs": 6, "patience": 2, "baselines": True}
 
 
 @dataclass(frozen=True)

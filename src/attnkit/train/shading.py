@@ -8,7 +8,7 @@ from attnkit.train.predictor import Looked, Predictor, Text
 
 @dataclass(frozen=True)
 class Shading:
-    """`pieces` joined are the text (what lies between tokens has weight None); `tokens` the pieces that were weighed."""
+    """`pieces` joined are the text (weight None between tokens); `tokens` are the pieces that were weighed."""
 
     pieces: tuple[tuple[str, float | None], ...]
     prediction: Prediction

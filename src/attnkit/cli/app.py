@@ -1,0 +1,55 @@
+"""The command `attn`: its verbs in the order of the help."""
+
+from collections.abc import Sequence
+
+from cyclopts import App, Group, Parameter
+
+from attnkit import __version__
+from attnkit.cli.check import check
+from attnkit.cli.describe import describe
+from attnkit.cli.doctor import doctor
+from attnkit.cli.ending import end
+from attnkit.cli.evaluate import evaluate
+from attnkit.cli.info import info
+from attnkit.cli.init import init
+from attnkit.cli.laws import laws
+from attnkit.cli.list import list_
+from attnkit.cli.predict import predict
+from attnkit.cli.quickstart import quickstart
+from attnkit.cli.runs import runs
+from attnkit.cli.train import train
+
+HELP = "Fit attention to your data: train it, see where it looks, and hold it to its laws."
+NOTES = (
+    "Each verb takes --json, and --help with examples. A wrong call ends with exit code 2, failed work with 1; "
+    "--debug shows the traceback."
+)
+VERBS = {
+    "Begin": (quickstart, doctor),
+    "The loop": (check, init, train, evaluate, predict),
+    "Attention": (list_, describe, laws),
+    "Looking after runs": (runs, info),
+}
+
+
+def make_app() -> App:
+    """The application, with nothing run yet."""
+    app = App(
+        name="attn",
+        help=HELP,
+        help_epilogue=NOTES,
+        help_format="plaintext",
+        version=__version__,
+        group_commands=Group("This command", sort_key=99),
+        default_parameter=Parameter(negative=()),
+    )
+    for order, (title, verbs) in enumerate(VERBS.items()):
+        group = Group(title, sort_key=order)
+        for place, verb in enumerate(verbs):
+            app.command(verb, name=verb.__name__.rstrip("_"), group=group, sort_key=place, help_epilogue="")
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `attn` and give its exit code: 0 done, 1 failed, 2 wrong use."""
+    return end(make_app(), arguments)
