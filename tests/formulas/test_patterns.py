@@ -84,9 +84,11 @@ FORMULAS = [
     (Strided(3, causal=True), lambda i, j: j <= i and (i - j) % 3 == 0),
     (Fixed(4, summaries=2), lambda i, j: i // 4 == j // 4 or j % 4 in (2, 3)),
     (Fixed(3, causal=True), lambda i, j: j <= i and (i // 3 == j // 3 or j % 3 == 2)),
+    (Fixed(1), lambda i, j: True),
     (Segments(width_tokens=3), lambda i, j: i // 3 == j // 3),
     (Anchors(2), lambda i, j: i < 2 or j < 2),
     (Prefix(3), lambda i, j: j < 3 or j <= i),
+    (Neighbours2D(1), lambda i, j: abs(i - j) <= 1),
     (Neighbours2D(3), lambda i, j: grid(i, j, 3) <= 1),
     (Neighbours2D(columns=5, radius=2), lambda i, j: grid(i, j, 5) <= 2),
     (

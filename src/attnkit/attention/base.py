@@ -64,6 +64,11 @@ class Attention(Part):
         """True where the map reads the rows of a lower layer."""
         return False
 
+    @property
+    def sees_itself(self) -> bool:
+        """True where in self-attention no real token's row is empty, since it sees at least itself."""
+        return False
+
 
 def where_or_all(where: Where | None, q: Tensor, k: Tensor) -> Where:
     """`where`, or every query meeting every key, aligned bottom-right."""

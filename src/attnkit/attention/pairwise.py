@@ -126,6 +126,11 @@ class Pairwise(Attention):
         """True where a refinement reads a lower layer's rows."""
         return any(part.needs_state for part in self.refine)
 
+    @property
+    def sees_itself(self) -> bool:
+        """True where the pattern lets every token meet itself."""
+        return self.pattern.sees_itself
+
     def with_pattern(self, pattern: Pattern) -> "Pairwise":
         """The same operator over other pairs."""
         return replace(self, pattern=pattern)

@@ -31,3 +31,22 @@ PATTERNS = (
     Either,
     Outside,
 )
+
+__all__ = [
+    "PATTERNS",
+    "Anchors",
+    "Both",
+    "Causal",
+    "Dilated",
+    "Documents",
+    "Either",
+    "Fixed",
+    "Full",
+    "Neighbours2D",
+    "Outside",
+    "Prefix",
+    "RandomBlocks",
+    "Segments",
+    "Strided",
+    "Window",
+]

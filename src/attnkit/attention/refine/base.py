@@ -55,3 +55,8 @@ class Refinement(Part):
     def refuses_cache(self) -> str | None:
         """Why one row at a time is not enough; None where it is."""
         return None
+
+
+def per_head(parameter_H: Tensor, like_BHTS: Tensor) -> Tensor:
+    """One number a head, ready to meet a map of the same type."""
+    return parameter_H.to(like_BHTS.dtype)[:, None, None]
