@@ -14,7 +14,7 @@ from attnkit.errors import UsageError
 from attnkit.run.checkpoint import read_tensors
 from attnkit.run.log import read_log
 from attnkit.train import Interrupted, load, train
-from attnkit.train.events import Event
+from attnkit.train.events import Event, Listener
 from tests.train.small import SMALL, small_data
 
 SETTINGS = {**SMALL, "epochs": 3, "checkpoint_every_steps": 2, "ema_decay": 0.5}
@@ -24,7 +24,7 @@ class Crash(Exception):
     """Stands for anything that ends a process in the middle of a step."""
 
 
-def stop_at(step: int, kind: str = "step", with_signal: bool = False):  # noqa: ANN201
+def stop_at(step: int, kind: str = "step", with_signal: bool = False) -> Listener:
     def listen(event: Event) -> None:
         if event.kind == kind and event.values["step"] == step:
             if not with_signal:
@@ -100,7 +100,8 @@ def test_a_killed_process_goes_on_bit_equal(tmp_path: Path, whole: Path) -> None
     source = small_data(tmp_path)
     script = (
         "import sys, time\nfrom attnkit.train import train\nfrom tests.train.test_resume import SETTINGS\n"
-        "def slow(event):\n    if event.kind == 'step':\n        print(event.values['step'], flush=True); time.sleep(0.05)\n"
+        "def slow(event):\n    if event.kind == 'step':\n"
+        "        print(event.values['step'], flush=True); time.sleep(0.05)\n"
         "train(sys.argv[1], out=sys.argv[2], resume=True, progress=slow, **SETTINGS)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", ".", os.environ.get("PYTHONPATH", "")])}

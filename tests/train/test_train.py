@@ -58,7 +58,7 @@ def test_evaluate_reads_the_same_test_rows_again(tmp_path: Path) -> None:
 def test_test_labels_change_nothing_but_the_test_figures(tmp_path: Path) -> None:
     source = split_data(tmp_path)
     honest = train(source, out=tmp_path / "honest", **SMALL)
-    rows = list(csv.reader(open(source / "test.csv", encoding="utf-8")))
+    rows = list(csv.reader((source / "test.csv").read_text("utf-8").splitlines()))
     poisoned = [(text, "neg" if label == "pos" else "pos") for text, label in rows[1:]]
     write_csv(source / "test.csv", poisoned)
     wrong = train(source, out=tmp_path / "wrong", **SMALL)
