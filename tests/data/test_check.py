@@ -149,15 +149,22 @@ def test_data_without_a_label_column_is_an_error() -> None:
 
 def test_how_many_texts_a_limit_cuts() -> None:
     counts = {"train": [5] * 95 + [11] * 4 + [40], "test": [10, 11, 12, 13]}
-    found = check({"train": sound(), "test": sound(file="test.csv")}, SCHEMA, counts, 10)
+    splits = {"train": sound(100), "test": sound(4, file="test.csv")}
+    found = check(splits, SCHEMA, counts, 10)
     assert [(entry.level, entry.sentence) for entry in found] == [
         (
             "warning",
-            "3 texts of the test split (75.0 %) are cut to 10 tokens, the longest from 13; "
+            "3 texts of the test split (75.0 %) are cut to 10 tokens, the longest from 13 (test.csv:3, 4, 5); "
             "raise the limit if the ends of texts matter.",
         ),
-        ("note", "5 texts of the train split (5.0 %) are cut to 10 tokens, the longest from 40."),
+        (
+            "note",
+            "5 texts of the train split (5.0 %) are cut to 10 tokens, the longest from 40 (train.csv:97, 98, 99, ...).",
+        ),
     ]
+    assert found[1].places == tuple(f"train.csv:{line}" for line in range(97, 102))
+    with pytest.raises(ValueError):
+        check(splits, SCHEMA, {"train": [5]}, 10)
 
 
 def test_errors_come_first_and_sentences_show_three_places() -> None:

@@ -1,8 +1,11 @@
 """Folders: split files, shards, split folders, class folders, saved datasets, and what is left out of them."""
 
+import json
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from attnkit.data import infer_schema, read
@@ -94,6 +97,13 @@ def test_class_names_survive_parquet_also_for_lists_of_classes(tmp_path: Path) -
     rows = [{"text": "a", "label": [0, 1]}, {"text": "b", "label": []}]
     datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "a.parquet")
     assert [row.values["label"] for row in read(tmp_path / "a.parquet")["all"].rows] == [["x", "y"], []]
+
+
+def test_class_numbers_without_a_name_stay_numbers(tmp_path: Path) -> None:
+    names = {"info": {"features": {"label": {"names": ["bad", "good"], "_type": "ClassLabel"}}}}
+    table = pa.table({"text": ["a", "b", "c"], "label": [1, 2, None]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(names)}), tmp_path / "a.parquet")
+    assert [row.values["label"] for row in read(tmp_path / "a.parquet")["all"].rows] == ["good", "2", None]
 
 
 def test_a_saved_dataset_may_not_lead_outside_its_folder(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def test_a_csv_with_other_separators_is_read_and_said(tmp_path: Path, sign: str,
 
 
 def test_stray_quotes_in_a_tsv_are_text(tmp_path: Path) -> None:
-    table = only(tmp_path, "a.tsv", 'text\tlabel\n"so" he said\ta\n12" wide\tb\n"whole ""cell"""\ta\n')
-    assert [row.values["text"] for row in table.rows] == ['"so" he said', '12" wide', 'whole "cell"']
+    table = only(tmp_path, "a.tsv", 'text\tlabel\n"so" he said\ta\n12" wide\tb\n"whole ""cell"""\ta\n"\tb\n')
+    assert [row.values["text"] for row in table.rows] == ['"so" he said', '12" wide', 'whole "cell"', '"']
 
 
 def test_quoted_tsv_cells_may_hold_tabs_and_line_breaks(tmp_path: Path) -> None:

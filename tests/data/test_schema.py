@@ -41,6 +41,8 @@ SCORES = [number / 7 for number in range(40)]
         ({"id": list(range(40)), "score": SCORES, "text": TEXTS}, "text", "score"),
         ({"user_id": [1, 2] * 20, "text": TEXTS, "is_spam": [True, False] * 20}, "text", "is_spam"),
         ({"文本": TEXTS, "标签": TWO}, "文本", "标签"),
+        ({"text": TEXTS, "source": TWO, "toxicLabel": TWO}, "text", "toxicLabel"),
+        ({"text": TEXTS, "topic": [*TEXTS[:20], *TEXTS[:20]]}, "text", "topic"),
         ({"text": TEXTS, "topic": TEXTS}, "text", None),
         ({"text": TEXTS}, "text", None),
         ({"text": TEXTS, "id": TWO}, "text", None),

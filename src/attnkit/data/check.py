@@ -19,9 +19,10 @@ def check(
 ) -> list[Finding]:
     """The findings about these splits, errors first; training is pointless or impossible where there is an error.
 
-    `token_counts` holds the untruncated number of tokens of each text by split, to say how many `max_tokens` cuts.
+    `token_counts` holds the untruncated number of tokens of each example by split, to say how many `max_tokens` cuts.
+    Raises: ValueError where `token_counts` does not match the examples.
     """
     found = [*check_labels(splits, schema), *check_texts(splits)]
     if token_counts is not None and max_tokens is not None:
-        found.extend(check_lengths(token_counts, max_tokens))
+        found.extend(check_lengths(splits, token_counts, max_tokens))
     return sorted(found, key=lambda entry: LEVELS.index(entry.level))

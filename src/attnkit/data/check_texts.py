@@ -20,17 +20,21 @@ def check_texts(splits: dict[str, list[Example]]) -> Iterator[Finding]:
         yield from _between(first, splits[first], second, splits[second])
 
 
-def check_lengths(token_counts: dict[str, Sequence[int]], max_tokens: int) -> Iterator[Finding]:
-    """How many texts of each split the limit cuts, and how long the longest is."""
+def check_lengths(
+    splits: dict[str, list[Example]], token_counts: dict[str, Sequence[int]], max_tokens: int
+) -> Iterator[Finding]:
+    """How many texts of each split the limit cuts, where they stand, and how long the longest is."""
     for name, counts in token_counts.items():
-        cut = sum(count > max_tokens for count in counts)
+        cut = [example for example, count in zip(splits[name], counts, strict=True) if count > max_tokens]
         if cut:
-            share = cut / len(counts)
-            texts = counted(cut, "text", "texts") + f" of {split_words(name)} ({100 * share:.1f} %)"
+            share = len(cut) / len(counts)
+            texts = counted(len(cut), "text", "texts") + f" of {split_words(name)} ({100 * share:.1f} %)"
+            verb = "is" if len(cut) == 1 else "are"
             yield finding(
                 "warning" if share > MANY_CUT else "note",
-                f"{texts} {'is' if cut == 1 else 'are'} cut to {max_tokens:,} tokens, the longest from {max(counts):,}",
-                advice="raise the limit if the ends of texts matter" if share > MANY_CUT else "",
+                f"{texts} {verb} cut to {max_tokens:,} tokens, the longest from {max(counts):,}",
+                cut,
+                "raise the limit if the ends of texts matter" if share > MANY_CUT else "",
             )
 
 
