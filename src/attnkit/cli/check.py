@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from attnkit.cli.options import Json
-from attnkit.cli.terminal import say, show_json, show_table
+from attnkit.cli.terminal import complain, say, show_json, show_table
 
 Maybe = str | None
 _MOST_CLASSES = 30
@@ -37,9 +37,11 @@ def check(
     from attnkit.data.report import report
 
     found = report(data, text=text, label=label, kind=kind, pair=pair, max_tokens=max_tokens)
+    errors = len(found.errors)
+    verdict = f"{errors} {'thing keeps' if errors == 1 else 'things keep'} training on {data} from starting; see above."
     if json:
         show_json(found.to_dict())
-        return 1 if found.errors else 0
+        return complain(verdict) if errors else 0
     say(*found.schema.said, "")
     numbers = ("rows", "median tokens", "longest")
     rows = [(split.name, split.rows, split.median_tokens, split.longest_tokens) for split in found.splits]
@@ -53,6 +55,7 @@ def check(
     say("")
     for finding in found.findings:
         say(f"{finding.level}: {finding.sentence}", style="bold red" if finding.level == "error" else "")
-    count = len(found.errors)
-    say("Nothing keeps training from starting." if not count else f"{count} to put right before training can start.")
-    return 1 if count else 0
+    if errors:
+        return complain(verdict)
+    say("Nothing keeps training from starting.")
+    return 0

@@ -1,7 +1,7 @@
 """attn doctor: is this machine sound, and what to do where it is not."""
 
 from attnkit.cli.options import Json
-from attnkit.cli.terminal import say, show_json, show_table
+from attnkit.cli.terminal import complain, say, show_json, show_table
 
 
 def doctor(*, json: Json = False) -> int:
@@ -21,5 +21,8 @@ def doctor(*, json: Json = False) -> int:
     else:
         show_table(("what", "state", "seen"), [(f.name, f.state, f.seen) for f in findings])
         say("", *(f"{f.name}: {f.seen}. What to do: {f.todo}." for f in problems), style="bold")
-        say("Everything is sound." if not problems else f"{len(problems)} to put right.")
-    return 1 if problems else 0
+    if problems:
+        return complain(f"to put right: {', '.join(finding.name for finding in problems)}; what to do stands above.")
+    if not json:
+        say("Everything is sound.")
+    return 0

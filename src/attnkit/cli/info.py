@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from attnkit.cli.options import Json
-from attnkit.cli.terminal import say, show_json
+from attnkit.cli.terminal import complain, say, show_json
 
 
 def info(
@@ -25,13 +25,12 @@ def info(
     from attnkit.train.explain import explain
 
     found = explain(path)
-    whole = found.kind != "run" or not found.missing
     if json:
         show_json(found.to_dict())
     else:
         say(f"{found.path}: {found.kind}", style="bold")
         say(*found.sentences)
-        if found.missing:
-            say(f"Missing: {', '.join(found.missing)}.")
         say(*(f"Next: {command}" for command in found.next))
-    return 0 if whole else 1
+    if found.kind == "run" and found.missing:
+        return complain(f"{path} is not whole: {', '.join(found.missing)} missing; copy the whole run directory again.")
+    return 0

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from attnkit.cli.options import Json
-from attnkit.cli.terminal import say, show_json, show_table
+from attnkit.cli.terminal import complain, say, show_json, show_table
 from attnkit.cli.user_code import load_target
 from attnkit.errors import UsageError
 
@@ -60,9 +60,8 @@ def laws(
         show_json(report.to_dict())
     else:
         show_table(("law", "state", "seen"), [(row.law, row.status, row.detail) for row in report.rows])
-        bad = len(report.failed)
-        say(
-            "",
-            f"{target}: {'every law that applies holds' if report.ok else f'{bad} of {len(report.rows)} laws fail'}.",
-        )
-    return 0 if report.ok else 1
+    if not report.ok:
+        return complain(f"{target} breaks {len(report.failed)} of {len(report.rows)} laws; the table says how.")
+    if not json:
+        say("", f"{target}: every law that applies holds.")
+    return 0

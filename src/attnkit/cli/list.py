@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from attnkit.cli.options import Json
-from attnkit.cli.terminal import say, show_json, show_table
+from attnkit.cli.terminal import complain, say, show_json, show_table
 
 
 def list_(
@@ -35,8 +35,11 @@ def list_(
             lines.append(line)
     if json:
         show_json(lines)
-        return 0 if lines else 1
+    if not lines:
+        return complain(f"no operator of the catalogue is like {' '.join(words)!r}; attn list shows all.")
+    if json:
+        return 0
     shown = [(line["name"], line["what"], "causal" if line["causal"] else "", line["source"]) for line in lines]
     show_table(("name", "what it is", "", "source"), shown)
     say("", f"{len(lines)} of {len(CATALOGUE)} operators; more about one: attn describe NAME")
-    return 0 if lines else 1
+    return 0

@@ -28,6 +28,12 @@ def say(*sentences: str, style: str = "") -> None:
         console().print(Text(sentence, style=style), soft_wrap=True)
 
 
+def complain(sentence: str) -> int:
+    """Say on stderr why the command ends with exit code 1, and give that code."""
+    print(f"attn: {sentence}", file=sys.stderr)
+    return 1
+
+
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
     """Print a table; columns named in `right` are numbers."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))

@@ -9,6 +9,8 @@ from typing import Any
 from attnkit.errors import UsageError
 from attnkit.run.directory import PARTIAL, Run
 
+_MARKS = ("recipe.toml", "metrics.json", "model/model.json")
+
 
 @dataclass(frozen=True)
 class RunLine:
@@ -47,7 +49,7 @@ def list_runs(folder: str | os.PathLike[str] = "runs") -> list[RunLine]:
 
 def is_run(place: Path) -> bool:
     """True where `place` is a run directory, finished or not."""
-    return place.is_dir() and ((place / "recipe.toml").is_file() or place.name.endswith(PARTIAL))
+    return place.is_dir() and (place.name.endswith(PARTIAL) or any((place / name).is_file() for name in _MARKS))
 
 
 def run_line(place: Path) -> RunLine:

@@ -36,12 +36,20 @@ def overrides(
         name, equals, value = word.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"--set takes field=value, such as train.epochs=3, and got {word!r}")
-        chosen[name.strip()] = parse_value(value.strip())
+        field = name.strip()
+        if field.rpartition(".")[2] in {known.rpartition(".")[2] for known in chosen}:
+            raise UsageError(f"{field} is given twice; keep one of the two")
+        chosen[field] = parse_value(value.strip())
     if attention is not None:
         encoder = chosen.get("encoder", chosen.get("model.encoder"))
         if encoder is None and recipe is not None:
             encoder = load_recipe(recipe, allow_code=True).model.encoder
-        chosen["model.attention" if encoder == "transformer" else "model.pooling"] = attention
+        field = "attention" if encoder == "transformer" else "pooling"
+        if field in chosen or f"model.{field}" in chosen:
+            raise UsageError(
+                f"--attention is the recipe field model.{field} here, which --set gives too; keep one of them"
+            )
+        chosen[f"model.{field}"] = attention
     return chosen
 
 

@@ -40,6 +40,7 @@ class Results:
     test: dict[str, Measure] = field(default_factory=dict)
     baselines: list[dict[str, Any]] = field(default_factory=list)
     folds: list[dict[str, Any]] = field(default_factory=list)
+    earlier_seconds: float = 0.0
 
 
 def train_once(
@@ -68,9 +69,8 @@ def train_splits(
     """Train on given splits inside `folder`; the recipe, once complete, is saved in `root`."""
     splits = labeled_only(splits, say)
     task = source.task.fitted(splits.train)
-    begun = (root / "recipe.toml").exists()
     recipe, prepare = _preprocess(root, folder, recipe, splits.train, say)
-    if not begun:
+    if not (root / "data.json").exists():
         write_record(root / "data.json", data_record(source, splits))
     torch.manual_seed(recipe.train.seed)
     try:
@@ -98,6 +98,7 @@ def train_splits(
     logits = predict_logits(model, prepare, validation.items)
     sizes = {"train": len(train), "validation": len(validation), "test": len(splits.test)}
     results = Results(task, sizes, loop.at.history, loop.at.finished, task.measure(logits, validation.targets))
+    results.earlier_seconds = loop.earlier_seconds
     if splits.test:
         test = _rows(splits.test, prepare, task)
         results.test_logits, results.test_targets = predict_logits(model, prepare, test.items), test.targets
@@ -141,7 +142,7 @@ def labeled_only(splits: Splits, say: Say) -> Splits:
             say("said", sentence=f"{len(rows) - len(kept[name])} {name} rows without a label or a text are left out")
     if not kept["train"] or not kept["validation"]:
         empty = "train" if not kept["train"] else "validation"
-        raise UsageError(f"no labeled {empty} row is left; give more rows, or another data.validation")
+        raise UsageError(f"no {empty} row with a label and a text is left; give more rows, or another data.validation")
     return Splits(kept["train"], kept["validation"], kept["test"], splits.notes)
 
 

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def train(
         # Wrong input must not leave a directory behind.
         source = read_source(wanted, say)
         check_source(source.examples(), source.schema, say)
+    made = [folder for folder in final.absolute().parents if not folder.exists()]
     run = Run.begin(final, resume=resume)
     if run.complete:
         say("said", sentence=f"{run.path} is finished already")
@@ -66,7 +67,7 @@ def train(
             return _train_in(run, wanted, source, say, ctrl_c, allow_code)
         except UsageError:
             if not begun:
-                shutil.rmtree(run.path, ignore_errors=True)
+                _remove(run.path, made)
             raise
         except KeyboardInterrupt:
             raise _interrupted(run) from None
@@ -89,6 +90,7 @@ def _train_in(run: Run, wanted: Recipe, source: Source | None, say: Say, ctrl_c:
     if results is None:
         raise _interrupted(run)
     wall, processor = watch.seconds()
+    wall += results.earlier_seconds
     write_results(folder, load_recipe(stored, allow_code=allow_code), results, source, say, wall)
     write_record(
         folder / "machine.json",
@@ -97,6 +99,13 @@ def _train_in(run: Run, wanted: Recipe, source: Source | None, say: Say, ctrl_c:
     done = run.finish()
     say("done", path=str(done.path), seconds=round(wall, 1))
     return done
+
+
+def _remove(partial: Path, made: Sequence[Path]) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
 
 
 def _interrupted(run: Run) -> Interrupted:
