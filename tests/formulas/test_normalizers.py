@@ -118,6 +118,16 @@ def test_no_nan_zero_where_hidden_and_dtype_kept(part, dtype, size):
 
 
 @every
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_no_nan_is_born_on_the_way_back_either(part):
+    scores, allowed, params = drawn(part)
+    with torch.autograd.detect_anomaly(check_nan=True):
+        weights = part.weights(scores.requires_grad_(), allowed, params)
+        first = torch.autograd.grad(weights.square().sum(), scores, create_graph=True)[0]
+        torch.autograd.grad(first.square().sum(), scores)
+
+
+@every
 def test_only_what_is_claimed_sums_to_one(part):
     scores, allowed, params = drawn(part)
     sums = part.weights(scores, allowed, params)[:, :, 2].sum(-1)

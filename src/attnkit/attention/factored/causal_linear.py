@@ -87,13 +87,14 @@ def _take(x_BHLD: Tensor, index_BN: Tensor) -> Tensor:
 def _running(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLE: Tensor) -> Tensor:
     """sum_(m <= l) (q_l . k_m) v_m as (B, H, L, E): within chunks by a small map, between them by a running sum."""
     B, H, L, _ = q_BHLD.shape
-    chunks = -(-L // CHUNK)
+    # A chunk of nothing in front: each real chunk then has one before it, and an exported graph holds at any length.
+    chunks = -(-L // CHUNK) + 1
     # Sums over thousands of tokens are kept in at least float32.
     wide = torch.promote_types(q_BHLD.dtype, torch.float32)
     q, k, v = (
-        F.pad(x.to(wide), (0, 0, 0, chunks * CHUNK - L)).reshape(B, H, chunks, CHUNK, x.shape[-1])
+        F.pad(x.to(wide), (0, 0, CHUNK, (chunks - 1) * CHUNK - L)).reshape(B, H, chunks, CHUNK, x.shape[-1])
         for x in (q_BHLD, k_BHLD, v_BHLE)
     )
     within = (q @ k.transpose(-1, -2)).tril() @ v
-    before = F.pad((k.transpose(-1, -2) @ v).cumsum(2)[:, :, :-1], (0, 0, 0, 0, 1, 0))
-    return (within + q @ before).reshape(B, H, chunks * CHUNK, -1)[:, :, :L]
+    before = (k.transpose(-1, -2) @ v).cumsum(2).roll(1, 2)
+    return (within + q @ before).reshape(B, H, chunks * CHUNK, -1)[:, :, CHUNK : CHUNK + L]

@@ -81,4 +81,6 @@ class Linformer(Factored):
                 f"Linformer(rank={self.rank}) was built for at most {self.max_keys} keys and got {keys}; "
                 f"build it with max_keys >= {keys}"
             )
-        return needed(params, name, self)[..., :keys].to(dtype)
+        # Not a slice: an exported slice refuses the very length max_keys.
+        columns = needed(params, name, self)
+        return columns.index_select(-1, torch.arange(keys, device=columns.device)).to(dtype)
