@@ -12,8 +12,8 @@ ANSWER = {
     "copy": lambda tokens, places, t: tokens[t],
     "reverse": lambda tokens, places, t: tokens[len(tokens) - 1 - t],
     "itself": lambda tokens, places, t: tokens[t],
-    "neighbour": lambda tokens, places, t: tokens[max(0, t - 1)],
-    "two-back": lambda tokens, places, t: tokens[max(0, t - 2)],
+    "neighbour": lambda tokens, places, t: tokens[t - 1 if t >= 1 else t],
+    "two-back": lambda tokens, places, t: tokens[t - 2 if t >= 2 else t],
     "needle": lambda tokens, places, t: tokens[places.index(1)],
 }
 

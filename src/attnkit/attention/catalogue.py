@@ -4,36 +4,27 @@
 from dataclasses import dataclass
 
 from attnkit.attention.base import Attention
+from attnkit.attention.combine import Mixture, Sum, Then
+from attnkit.attention.factored import CausalLinear, Linear, Linformer, Nystrom, Performer
 from attnkit.attention.nearest import nearest
-from attnkit.attention.normalizer.entmax import Entmax
-from attnkit.attention.normalizer.sigmoid import Sigmoid
-from attnkit.attention.normalizer.sink import Sink
-from attnkit.attention.normalizer.sparsemax import Sparsemax
-from attnkit.attention.normalizer.top_k import TopK
+from attnkit.attention.normalizer import Entmax, Sigmoid, Sink, Sparsemax, TopK
 from attnkit.attention.pairwise import Pairwise
-from attnkit.attention.pattern.anchors import Anchors
-from attnkit.attention.pattern.causal import Causal
-from attnkit.attention.pattern.dilated import Dilated
-from attnkit.attention.pattern.documents import Documents
-from attnkit.attention.pattern.fixed import Fixed
-from attnkit.attention.pattern.neighbours_2d import Neighbours2D
-from attnkit.attention.pattern.prefix import Prefix
-from attnkit.attention.pattern.random_blocks import RandomBlocks
-from attnkit.attention.pattern.segments import Segments
-from attnkit.attention.pattern.strided import Strided
-from attnkit.attention.pattern.window import Window
-from attnkit.attention.position.alibi import Alibi
-from attnkit.attention.position.learned import Learned
-from attnkit.attention.position.relative_bias import ClippedBias, RelativeBias
-from attnkit.attention.position.rotary import Rotary
-from attnkit.attention.position.sinusoid import Sinusoid
-from attnkit.attention.score.additive import Additive
-from attnkit.attention.score.cosine import Cosine
-from attnkit.attention.score.dot import Dot
-from attnkit.attention.score.euclidean import Euclidean
-from attnkit.attention.score.general import General
-from attnkit.attention.score.location import Location
-from attnkit.attention.score.soft_cap import SoftCap
+from attnkit.attention.pattern import (
+    Anchors,
+    Causal,
+    Dilated,
+    Documents,
+    Fixed,
+    Neighbours2D,
+    Prefix,
+    RandomBlocks,
+    Segments,
+    Strided,
+    Window,
+)
+from attnkit.attention.position import Alibi, ClippedBias, Learned, RelativeBias, Rotary, Sinusoid
+from attnkit.attention.refine import Convolution, HeadGate, Recurrent, Span, TalkingHeads, Temperature
+from attnkit.attention.score import Additive, Cosine, Dot, Euclidean, General, Location, SoftCap
 
 
 @dataclass(frozen=True)
@@ -101,6 +92,27 @@ CATALOGUE: dict[str, Entry] = {
     "sparse-transformer": Entry(Pairwise(pattern=Window(32, causal=True) | Strided(32, causal=True)), "the last 32, and every 32nd before", "Child et al. (2019)", "neighbour", 96),
     "sparse-transformer-fixed": Entry(Pairwise(pattern=Fixed(32, 4, causal=True)), "the own block, and the last 4 of each", "Child et al. (2019)", "neighbour", 96),
     "image-local": Entry(Pairwise(pattern=Neighbours2D(columns=8, radius=1)), "the neighbours on a grid of 8 columns", "Parmar et al. (2018)", "itself"),
+    # without a T x S map
+    "linear": Entry(Linear(), "softmax replaced by a product of positive features", "Katharopoulos et al. (2020)", "reverse"),
+    "causal-linear": Entry(CausalLinear(), "the same over the keys so far: a recurrent network", "Katharopoulos et al. (2020)", "neighbour"),
+    "performer": Entry(Performer(features=128), "softmax estimated with 128 random features", "Choromanski et al. (2021)", "reverse"),
+    "linformer": Entry(Linformer(rank=64, max_keys=512), "keys and values projected along the sequence to 64", "Wang et al. (2020)", "reverse"),
+    "nystrom": Entry(Nystrom(landmarks=32), "the map rebuilt from 32 landmarks", "Xiong et al. (2021)", "reverse", 80),
+    # several at once
+    "hybrid": Entry(Sum((Pairwise(pattern=Window(65)), Linear())), "a window near by plus linear attention to all", "Zhu et al. (2021)", "neighbour", 160),
+    "mixture": Entry(Mixture((Pairwise(pattern=Window(65)), Pairwise())), "each query weighs a window against everything", "Jacobs et al. (1991)", "reverse", 160),
+    "hierarchical": Entry(Then(Pairwise(), Pairwise(pattern=Segments(width_tokens=64))), "within segments of 64, then over all", "Yang et al. (2016)", "reverse", 160),
+    "axial": Entry(Then(Pairwise(pattern=Strided(16)), Pairwise(pattern=Segments(width_tokens=16))), "along rows of 16, then along columns", "Ho et al. (2019)", "itself", 48),
+    # refined
+    "talking-heads": Entry(Pairwise(refine=(TalkingHeads(),)), "heads mix what they score and what they weigh", "Shazeer et al. (2020)", "reverse"),
+    "temperature": Entry(Pairwise(refine=(Temperature(),)), "each head learns how sharp it looks", "Lin et al. (2018)", "reverse"),
+    "log-length": Entry(Pairwise(refine=(Temperature(log_length=True),)), "as sharp over ten thousand keys as over ten", "Chiang and Cholak (2022); Nakanishi (2025)", "reverse"),
+    "adaptive-span": Entry(Pairwise(pattern=Causal(), refine=(Span(max_tokens=64, ramp_tokens=16),)), "each head learns how far back it looks", "Sukhbaatar et al. (2019)", "neighbour", 160),
+    "convolution": Entry(Pairwise(refine=(Convolution(queries=3, keys=3),)), "neighbouring pairs lend one another weight", "Wang et al. (2021)", "reverse"),
+    "multi-token": Entry(Pairwise(pattern=Causal(), refine=(Convolution(queries=3, keys=3, causal=True),)), "the same, causal", "Golovneva et al. (2025)", "neighbour"),
+    "recurrent": Entry(Pairwise(refine=(Recurrent(),)), "a layer begins from what the layer below looked at", "He et al. (2021)", "reverse"),
+    "evolving": Entry(Pairwise(refine=(Recurrent(), Convolution(queries=3, keys=3))), "maps that flow from layer to layer and are convolved", "Wang et al. (2021)", "reverse"),
+    "head-gate": Entry(Pairwise(refine=(HeadGate(),)), "each head learns how much it says", "Voita et al. (2019)", "reverse"),
     # as well-known models have them
     "gpt-2": Entry(Pairwise(position=Learned(1024), pattern=Causal()), "causal, learned positions", "Radford et al. (2019)", "neighbour"),
     "llama": Entry(Pairwise(position=Rotary(), pattern=Causal()), "causal, rotary positions", "Touvron et al. (2023)", "neighbour"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
+from attnkit.attention.combine import Mixture, Sum, Then
 from attnkit.attention.factored import FACTORED
 from attnkit.attention.nearest import nearest
 from attnkit.attention.normalizer import NORMALIZERS
@@ -18,7 +19,8 @@ from attnkit.attention.refine import REFINEMENTS
 from attnkit.attention.score import SCORES
 
 TYPES: dict[str, type[Part]] = {
-    part.__name__: part for part in (Pairwise, *FACTORED, *SCORES, *POSITIONS, *PATTERNS, *NORMALIZERS, *REFINEMENTS)
+    part.__name__: part
+    for part in (Pairwise, Sum, Then, Mixture, *FACTORED, *SCORES, *POSITIONS, *PATTERNS, *NORMALIZERS, *REFINEMENTS)
 }
 
 _NONE = "none"

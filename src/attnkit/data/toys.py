@@ -50,14 +50,19 @@ class Toy:
         return 2 if self.queries == "one" else length_tokens
 
 
+def _before(place: Tensor, distance: int) -> Tensor:
+    """The place `distance` back, or the own one where there is none."""
+    return torch.where(place >= distance, place - distance, place)
+
+
 TOYS: dict[str, Toy] = {
     toy.name: toy
     for toy in (
         Toy("copy", "each place names its token, asked from outside", "places", lambda place: place),
         Toy("reverse", "each token names the one as far from the other end", "self", lambda place: place.flip(1)),
         Toy("itself", "each token names itself among those it sees", "self", lambda place: place),
-        Toy("neighbour", "each token names the one before it", "self", lambda place: (place - 1).clamp(min=0)),
-        Toy("two-back", "each token names the one two before it", "self", lambda place: (place - 2).clamp(min=0)),
+        Toy("neighbour", "each token names the one before it", "self", lambda place: _before(place, 1)),
+        Toy("two-back", "each token names the one two before it", "self", lambda place: _before(place, 2)),
         Toy("needle", "one query names the token that bears the mark", "one", lambda place: place),
     )
 }

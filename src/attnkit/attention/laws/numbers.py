@@ -81,12 +81,14 @@ def precision(dtype: torch.dtype) -> Callable[[Trial], str | None]:
             error = _size(got.double() - truth) / size
             plain = _size(_textbook(low).double() - _textbook(exact)) / _size(_textbook(exact))
             allowed = 2.0 * (plain + _size(_shaken(truly, exact, step, trial.generator) - truth) / size)
-            if not error <= allowed + step:
+            # Where a single key leaves the reference without error, a few roundings are still no fault.
+            allowed += 4.0 * step
+            if not error <= allowed:
                 raise Broken(
                     f"errs by {error:.2g} (relative, root mean square) where twice a plain reference is {allowed:.2g}, "
                     f"at {case.size}"
                 )
-            worst = max(worst, error / (allowed + step))
+            worst = max(worst, error / allowed)
 
         trial.each(check)
         return f"at most {worst:.2f} of the budget"

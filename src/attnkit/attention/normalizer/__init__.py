@@ -8,3 +8,5 @@ from attnkit.attention.normalizer.sparsemax import Sparsemax
 from attnkit.attention.normalizer.top_k import TopK
 
 NORMALIZERS = (Softmax, Sparsemax, Entmax, Sigmoid, TopK, Sink)
+
+__all__ = ["NORMALIZERS", "Entmax", "Sigmoid", "Sink", "Softmax", "Sparsemax", "TopK"]

@@ -8,3 +8,5 @@ from attnkit.attention.position.rotary import Rotary
 from attnkit.attention.position.sinusoid import Sinusoid
 
 POSITIONS = (NoPosition, Sinusoid, Learned, Rotary, Alibi, RelativeBias, ClippedBias)
+
+__all__ = ["POSITIONS", "Alibi", "ClippedBias", "Learned", "NoPosition", "RelativeBias", "Rotary", "Sinusoid"]

@@ -10,3 +10,5 @@ from attnkit.attention.score.scaled_dot import ScaledDot
 from attnkit.attention.score.soft_cap import SoftCap
 
 SCORES = (Dot, ScaledDot, General, Additive, Cosine, Euclidean, Location, SoftCap)
+
+__all__ = ["SCORES", "Additive", "Cosine", "Dot", "Euclidean", "General", "Location", "ScaledDot", "SoftCap"]
