@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attnkit.attention.catalogue import CATALOGUE
+from attnkit.layers import tapped
 from attnkit.model.bilstm import BiLSTM, reversal
 from attnkit.model.build import build_model
 from attnkit.model.cnn import CNN
@@ -138,7 +140,7 @@ def test_bilstm_equals_torchs_packed_bidirectional_lstm() -> None:
 def test_cnn_against_its_formula() -> None:
     torch.manual_seed(0)
     cnn = CNN(2, 3, (3,))
-    kernel = cnn.layers[0][0]  # type: ignore[index]
+    kernel = cnn.layers[0].kernels[0]
     x = torch.randn(1, 4, 2)
     out = cnn(x, torch.ones(1, 4, dtype=torch.bool))
     around = [torch.zeros(2), *x[0], torch.zeros(2)]
@@ -201,3 +203,35 @@ def test_models_without_recurrence_export_with_dynamic_batch_and_length(kind: st
     exported = torch.export.export(model, batch(kind, [5, 3, 4]), dynamic_shapes=(axes, axes)).module()
     other = batch(kind, [9, 2], seed=3)
     assert torch.allclose(exported(*other), model(*other), atol=1e-5)
+
+
+def test_each_catalogue_operator_reads_and_pools_in_a_network() -> None:
+    without_ids = sorted(set(CATALOGUE) - {"documents"})
+    assert len(without_ids) >= 40
+    ids, keep = batch("cnn", [9, 4, 1])
+    for name in without_ids:
+        for choice in ({"encoder": "none", "pooling": name}, {"encoder": "transformer", "heads": 2, "attention": name}):
+            torch.manual_seed(0)
+            plain = {**settings_of("none").model_dump(mode="json"), "layers": 2, **choice}
+            model = build_model(ModelSettings.model_validate(plain), 40, 3).eval()
+            together = model(ids, keep)
+            together.sum().backward()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters()), (name, choice)
+            alone = model(ids[1:2, :4], keep[1:2, :4])
+            assert torch.allclose(alone[0], together[1], atol=1e-5), (name, choice)
+
+
+def test_a_refinement_across_layers_reads_the_layer_below() -> None:
+    name = next(name for name, entry in CATALOGUE.items() if entry.operator.needs_state)
+    model = build_model(
+        ModelSettings.model_validate(
+            {**settings_of("transformer").model_dump(mode="json"), "attention": name, "layers": 2, "heads": 2}
+        ),
+        40,
+        3,
+    ).eval()
+    ids, keep = batch("cnn", [6])
+    with tapped(model) as seen:
+        model(ids, keep)
+    layers = [one for one in seen if "attention" in one.name]
+    assert layers[0].state is None and torch.allclose(layers[1].state, layers[0].matrix())  # type: ignore[arg-type]

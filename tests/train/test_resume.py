@@ -153,3 +153,22 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     checkpoint.write_bytes(content[: len(content) // 2])
     with pytest.raises(UsageError, match="not a whole safetensors file"):
         train(source, out=tmp_path / "run", resume=True, **SETTINGS)
+
+
+def test_folds_go_on_where_they_stopped(tmp_path: Path) -> None:
+    source = small_data(tmp_path, 48)
+    settings = {**SMALL, "epochs": 1, "folds": 3}
+    whole = train(source, out=tmp_path / "whole", **settings)
+    steps: list[int] = []
+
+    def crash_in_the_second_fold(event: Event) -> None:
+        if event.kind == "step":
+            steps.append(event.values["step"])
+            if steps.count(2) == 2:
+                raise Crash
+
+    with pytest.raises(Crash):
+        train(source, out=tmp_path / "run", progress=crash_in_the_second_fold, **settings)
+    run = train(source, out=tmp_path / "run", resume=True, **settings)
+    assert run.metrics["folds"] == whole.metrics["folds"]
+    assert run.metrics["test"] == whole.metrics["test"]

@@ -55,4 +55,4 @@ def _start(lstm: nn.LSTM) -> None:
             else:
                 for gate in weight.split(width):
                     (nn.init.orthogonal_ if "_hh_" in name else nn.init.xavier_uniform_)(gate)
-        lstm.bias_ih_l0[width : 2 * width] = 1.0  # type: ignore[index, operator]
+        lstm.bias_ih_l0[width : 2 * width] = 1.0  # type: ignore[operator]

@@ -23,7 +23,7 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
     """
     embedding_width, width = chosen(settings.embedding_width), chosen(settings.width)
     dropout = chosen(settings.dropout)
-    beside: tuple[str, ...] = chosen(settings.beside)  # type: ignore[assignment]
+    beside: tuple[str, ...] = chosen(settings.beside)
     embedding = Embedding(
         vocabulary_size,
         embedding_width,

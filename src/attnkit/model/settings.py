@@ -25,7 +25,7 @@ def chosen(value: T | Auto) -> T:
     """
     if value == "auto":
         raise ValueError('a field still says "auto"; settle the recipe from the data first (attnkit.train does)')
-    return value  # type: ignore[return-value]
+    return value
 
 
 class ModelSettings(Section):

@@ -30,8 +30,9 @@ class TransformerEncoder(nn.Module):
         x_BTM = self.project(x_BTM)
         if self.add_positions:
             x_BTM = x_BTM + sinusoid(x_BTM)
+        state = None
         for layer in self.layers:
-            x_BTM = layer(x_BTM, keep_BT)
+            x_BTM, state = layer(x_BTM, keep_BT, state)
         return self.norm(x_BTM) * keep_BT.unsqueeze(-1)
 
 
@@ -46,9 +47,14 @@ class _Layer(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_BTM: Tensor, keep_BT: Tensor) -> Tensor:
-        x_BTM = x_BTM + self.dropout(self.attention(self.attention_norm(x_BTM), keep=keep_BT))
-        return x_BTM + self.dropout(self.wide(self.wide_norm(x_BTM)))
+    def forward(self, x_BTM: Tensor, keep_BT: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        normed_BTM = self.attention_norm(x_BTM)
+        if self.attention.spec.needs_state:
+            mixed_BTM, state = self.attention.with_rows(normed_BTM, keep=keep_BT, state=state)
+        else:
+            mixed_BTM = self.attention(normed_BTM, keep=keep_BT)
+        x_BTM = x_BTM + self.dropout(mixed_BTM)
+        return x_BTM + self.dropout(self.wide(self.wide_norm(x_BTM))), state
 
 
 def sinusoid(x_BTM: Tensor) -> Tensor:

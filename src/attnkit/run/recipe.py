@@ -61,7 +61,9 @@ def recipe_from_plain(tables: Any, source: str, *, allow_code: bool | None = Fal
         recipe = Recipe.model_validate(tables)
     except ValidationError as error:
         raise UsageError(_sentence(error, source)) from None
-    for name in ("attention", "pooling") if allow_code is not None else ():
+    if allow_code is None:
+        return recipe
+    for name in ("attention", "pooling"):
         try:
             check_operator(getattr(recipe.model, name), allow_code)
         except ValueError as error:

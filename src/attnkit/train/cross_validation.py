@@ -70,6 +70,7 @@ def _keep(path: Path, results: Results) -> None:
         "stopped": results.stopped,
         "test": {name: measure.to_dict() for name, measure in results.test.items()},
         "baselines": results.baselines,
+        "earlier_seconds": results.earlier_seconds,
     }
     save_checkpoint(path, {"test": {"logits": results.test_logits, "targets": results.test_targets}}, facts)
 
@@ -88,6 +89,7 @@ def _pooled(done: list[Checkpoint], task: Task) -> Results:
         test_targets=targets,
         test=task.measure(logits, targets),
         baselines=_mean_baselines([one.facts["baselines"] for one in done]),
+        earlier_seconds=sum(one.facts["earlier_seconds"] for one in done),
         folds=[{"fold": n, "stopped": c.facts["stopped"], "measures": c.facts["test"]} for n, c in enumerate(done, 1)],
     )
 

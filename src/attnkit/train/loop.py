@@ -51,6 +51,7 @@ class Position:
     best_loss: float = math.inf
     stale: int = 0
     finished: str = ""
+    seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -84,6 +85,7 @@ class Loop:
         self.epochs = chosen(settings.epochs)
         self.steps_an_epoch = len(self._batches(0))
         self.started = time.monotonic()
+        self.earlier_seconds = 0.0
 
     @property
     def steps(self) -> int:
@@ -193,11 +195,12 @@ class Loop:
         }
         at.history.append(line)
         at.loss_sum, at.loss_steps = 0.0, 0
-        self.say("evaluation", **line, seconds=round(time.monotonic() - self.started, 2))
+        self.say("evaluation", **line, seconds=round(self.earlier_seconds + time.monotonic() - self.started, 2))
         if at.stale >= self.settings.patience:
             at.finished = f"{at.stale} evaluations in a row were no better than {select.measure} {at.best_value:.4f}"
 
     def _save(self) -> None:
+        self.at.seconds = self.earlier_seconds + time.monotonic() - self.started
         groups = {"model": self.model.state_dict(), "best": self.best, "random": random_state()}
         groups["optimizer"] = optimizer_state(self.optimizer)
         if self.averaged is not None:
@@ -215,6 +218,7 @@ class Loop:
             log_bytes, threads = facts.pop("log_bytes"), facts.pop("threads")
             facts["best_loss"] = math.inf if facts["best_loss"] is None else facts["best_loss"]
             self.at = Position(**facts)
+            self.earlier_seconds = self.at.seconds
             self.model.load_state_dict(saved.groups["model"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(saved.groups["average"])

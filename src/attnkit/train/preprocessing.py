@@ -32,8 +32,8 @@ class Preprocessing:
         if self.hierarchical:
             return self._documents(texts)
         if pairs is not None and any(pair is not None for pair in pairs):
-            return self.tokenizer.encode_pair(list(texts), [pair or "" for pair in pairs], self.max_tokens)
-        return self.tokenizer.encode_all(list(texts), self.max_tokens)
+            return list(self.tokenizer.encode_pair(list(texts), [pair or "" for pair in pairs], self.max_tokens))
+        return list(self.tokenizer.encode_all(list(texts), self.max_tokens))
 
     def _documents(self, texts: Sequence[str]) -> list[Ids]:
         split = [split_sentences(text) for text in texts]

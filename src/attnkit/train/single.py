@@ -75,9 +75,11 @@ def train_splits(
     torch.manual_seed(recipe.train.seed)
     try:
         model = build_model(recipe.model, prepare.tokenizer.size, task.outputs, allow_code=allow_code)
+        train, validation = (_rows(part, prepare, task) for part in (splits.train, splits.validation))
+        # An operator may refuse what only the data shows, such as texts longer than it was built for.
+        predict_logits(model, prepare, [max(train.items, key=len)])
     except ValueError as error:
         raise UsageError(str(error)) from None
-    train, validation = (_rows(part, prepare, task) for part in (splits.train, splits.validation))
     loop = Loop(model, task, prepare, train, validation, recipe.train, folder / "checkpoint.safetensors", say)
     say(
         "start",
