@@ -41,7 +41,10 @@ def describe(operator: Attention | str, dims: Dims = Dims(4, 64, 64)) -> str:  #
     learned = [f"{name} {'x'.join(map(str, shape)) or 'one number'}" for name, shape in told["parameters"].items()]
     sizes = f"at H={dims.heads}, D={dims.width}, E={dims.value_width}"
     lines += [f"learns {sizes}: " + (f"{told['parameter_count']:,} ({'; '.join(learned)})" if learned else "nothing")]
-    lines += ["", f"who meets whom ({told['picture_said']}):", *(f"    {row}" for row in told["picture"])]
+    whole = {"of": "", "rows": told["picture"], "said": told["picture_said"]}
+    for drawn in (whole, *told["pictures_inside"]):
+        lines += ["", f"who meets whom{drawn['of'] and ', ' + drawn['of']} ({drawn['said']}):"]
+        lines += [f"    {row}" for row in drawn["rows"]]
     return "\n".join(lines)
 
 
@@ -54,7 +57,7 @@ def description(operator: Attention | str, dims: Dims = Dims(4, 64, 64)) -> dict
     name = operator if isinstance(operator, str) else next((n for n, e in CATALOGUE.items() if e.operator == spec), "")
     entry = CATALOGUE.get(name)
     shapes = {key: list(param.shape) for key, param in spec.parameters(dims).items()}
-    rows, said = picture(spec)
+    whole = picture(spec)
     return {
         "name": name,
         "summary": entry.summary if entry else "",
@@ -66,31 +69,27 @@ def description(operator: Attention | str, dims: Dims = Dims(4, 64, 64)) -> dict
         "refuses_cache": spec.refuses_cache(),
         "parameters": shapes,
         "parameter_count": sum(torch.Size(shape).numel() for shape in shapes.values()),
-        "picture": rows,
-        "picture_said": said,
+        "picture": whole["rows"],
+        "picture_said": whole["said"],
+        "pictures_inside": [{"of": role, **picture(part)} for role, part in _operators_inside(spec)],
     }
 
 
-def picture(spec: Attention) -> tuple[list[str], str]:
-    """Eight rows of eight signs, and what a sign stands for: '#' all pairs meet, '+' some, '.' none.
+def picture(spec: Attention) -> dict[str, Any]:
+    """`rows`, eight of eight signs, and what they `said`: '#' all pairs meet, '+' some, '.' none.
 
     The sequence is the shortest of a few lengths at which the rule is more than full or causal.
     """
     for block in (1, 4, 16, 64):
         met = _met(spec, _SIDE * block)
-        below = torch.ones_like(met).tril()
-        if block == 1:
-            first = met
-        if (met != (met | below)).any():
+        if not (met.all() or torch.equal(met, torch.ones_like(met).tril())):
             break
     else:
-        met, block = first, 1
+        block, met = 1, _met(spec, _SIDE)
     share = met.double().unflatten(0, (_SIDE, block)).unflatten(2, (_SIDE, block)).mean((1, 3))
     rows = ["".join("#" if x == 1 else "+" if x > 0 else "." for x in row) for row in share.tolist()]
-    return (
-        rows,
-        "8 tokens, row = query" if block == 1 else f"{_SIDE * block} tokens in 8 blocks, row = query, + = in part",
-    )
+    blocks = f"{_SIDE * block} tokens in {_SIDE} blocks, row = query, + = in part"
+    return {"rows": rows, "said": blocks if block > 1 else f"{_SIDE} tokens, row = query"}
 
 
 def _met(spec: Attention, n: int) -> Tensor:
@@ -110,22 +109,47 @@ def _met(spec: Attention, n: int) -> Tensor:
 def _parts(spec: Part) -> list[tuple[str, Part]]:
     """Every part that says something by the name its parameters carry, those inside others too."""
     if isinstance(spec, Pairwise):
+        found: list[tuple[str, Part]] = []
         held: list[tuple[str, Part]] = [
             (role, part) for role, part in spec.named_parts() if not isinstance(part, NoPosition | Full)
         ]
-        found: list[tuple[str, Part]] = []
     else:
-        held, found = [], [("", spec)]
-        for field in dataclasses.fields(spec):
-            value = getattr(spec, field.name)
-            if isinstance(value, tuple):
-                held += [(f"{field.name}.{index}", one) for index, one in enumerate(value)]
-            else:
-                held.append((field.name, value))
+        found, held = [("", spec)], _held(spec)
     for role, part in held:
-        if isinstance(part, Part):
-            found += [(f"{role}.{inner}".removesuffix("."), one) for inner, one in _parts(part)]
+        found += [(f"{role}.{inner}".removesuffix("."), one) for inner, one in _parts(part)]
     return found
+
+
+def _operators_inside(spec: Attention) -> list[tuple[str, Attention]]:
+    """The operators that one is combined from."""
+    return [(role, part) for role, part in _held(spec) if isinstance(part, Attention)]
+
+
+def _held(part: Part) -> list[tuple[str, Part]]:
+    """The parts in the fields of another, by the name of the field."""
+    found = []
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        numbered = (
+            [(f"{field.name}.{index}", one) for index, one in enumerate(value)] if isinstance(value, tuple) else []
+        )
+        found += [(role, one) for role, one in [*numbered, (field.name, value)] if isinstance(one, Part)]
+    return found
+
+
+def _setting(value: Any) -> str:
+    """As `repr`, without what is None and without parts left at their default."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_setting, value))})"
+    if not isinstance(value, Part):
+        return repr(value)
+    said = [(field, getattr(value, field.name)) for field in dataclasses.fields(value) if field.init]
+    given = [
+        f"{field.name}={_setting(one)}"
+        for field, one in said
+        if one != field.default or not (one is None or isinstance(one, Part | tuple))
+    ]
+    return f"{type(value).__name__}({', '.join(given)})"
 
 
 def _told(role: str, part: Part) -> dict[str, str]:
@@ -136,4 +160,4 @@ def _told(role: str, part: Part) -> dict[str, str]:
     def said(section: str) -> str:
         return " ".join(sections.get(section, "").split())
 
-    return {"role": role, "setting": repr(part), "formula": formula, "source": said("Source"), "cost": said("Cost")}
+    return {"role": role, "setting": _setting(part), "formula": formula, "source": said("Source"), "cost": said("Cost")}
