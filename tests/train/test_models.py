@@ -22,6 +22,7 @@ KINDS = {
     "cnn": {"encoder": "cnn", "layers": 2, "kernel_widths_tokens": [2, 3]},
     "transformer": {"encoder": "transformer", "heads": 2, "layers": 2},
     "none": {"encoder": "none"},
+    "words-beside": {"encoder": "bilstm", "words_beside": True},
     "ngrams": {"encoder": "none", "ngrams": 3, "ngram_buckets": 64},
     "hierarchical": {"encoder": "bilstm", "hierarchical": True},
     "hierarchical-transformer": {"encoder": "transformer", "hierarchical": True, "heads": 2},
@@ -31,7 +32,7 @@ KINDS = {
 
 def settings_of(kind: str, dropout: float = 0.0) -> ModelSettings:
     usual = {
-        "hierarchical": False, "embedding_width": 12, "width": 12, "beside": ["mean", "max"], "ngrams": 0,
+        "hierarchical": False, "embedding_width": 12, "width": 12, "beside": ["mean", "max"], "ngrams": 0, "words_beside": False,
         "word_dropout": dropout, "embedding_dropout": dropout, "dropout": dropout,
     }  # fmt: skip
     return ModelSettings.model_validate({**usual, **KINDS[kind]})

@@ -31,7 +31,8 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
         dropout=chosen(settings.embedding_dropout),
     )
     encoder = build_encoder(settings, embedding_width, allow_code)
-    read_width = width if encoder is not None else embedding_width
+    words_beside = encoder is not None and chosen(settings.words_beside) and not chosen(settings.hierarchical)
+    read_width = (width if encoder is not None else 0) + (embedding_width if words_beside or encoder is None else 0)
     pooling = operator(settings.pooling, allow_code)
     summary = Summary(read_width, pooling, queries=settings.pooling_queries, beside=beside)
     if chosen(settings.hierarchical):
@@ -42,7 +43,7 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
         return HierarchicalClassifier(embedding, encoder, summary, sentences, last, outputs, dropout)
     longest = chosen(settings.ngrams)
     ngrams = HashedNgrams(longest, settings.ngram_buckets, embedding_width) if longest > 1 else None
-    return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout)
+    return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout, words_beside)
 
 
 def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = False) -> nn.Module | None:

@@ -1,5 +1,6 @@
 """A text classifier: embedding, encoder, attention pooling, head."""
 
+import torch
 from torch import Tensor, nn
 
 from attnkit.model.embedding import Embedding
@@ -8,10 +9,12 @@ from attnkit.model.summary import Summary
 
 
 class TextClassifier(nn.Module):
-    """logits_BC = W dropout(summary(encoder(embedding(ids_BT)))).
+    """logits_BC = W dropout(summary([encoder(x) ; x])) with x_BTM = embedding(ids_BT); "; x" only with `words_beside`.
 
     `ids_BT` are token ids with 0 for padding, `keep_BT` is True on real tokens, which stand before all padding. A row
     without a real token gets the bias of the head, whatever stands beside it.
+
+    Source: words beside their contexts, Lai et al. 2015, equation 3.
     """
 
     def __init__(
@@ -22,12 +25,14 @@ class TextClassifier(nn.Module):
         summary: Summary,
         outputs: int,
         dropout: float,
+        words_beside: bool = False,
     ) -> None:
         super().__init__()
         self.embedding = embedding
         self.ngrams = ngrams
         self.encoder = encoder
         self.summary = summary
+        self.words_beside = words_beside
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(summary.width, outputs)
 
@@ -36,5 +41,6 @@ class TextClassifier(nn.Module):
         if self.ngrams is not None:
             x_BTM = x_BTM + self.ngrams(ids_BT, keep_BT)
         if self.encoder is not None:
-            x_BTM = self.encoder(x_BTM, keep_BT)
+            found_BTM = self.encoder(x_BTM, keep_BT)
+            x_BTM = torch.cat([found_BTM, x_BTM * keep_BT.unsqueeze(-1)], -1) if self.words_beside else found_BTM
         return self.head(self.dropout(self.summary(x_BTM, keep_BT)))

@@ -54,6 +54,10 @@ class ModelSettings(Section):
     beside: Annotated[tuple[Literal["mean", "max"], ...], Field(strict=False, max_length=2)] | Auto = Field(
         "auto", description="plain summaries that stand beside the attention pooling: mean, max"
     )
+    words_beside: bool | Auto = Field(
+        "auto",
+        description="put each word's embedding beside what the encoder gives at it, for the pooling to read both",
+    )
     ngrams: Annotated[int, Field(ge=0, le=4)] | Auto = Field(
         "auto", description="add learned embeddings of word n-grams up to this length (0 or 1: none)"
     )

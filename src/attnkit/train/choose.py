@@ -69,6 +69,7 @@ def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
     choices.settle("model.embedding_width", 200, "as wide as small sets can fill")
     choices.settle("model.width", 200, "two directions of half of it each")
     choices.settle("model.beside", ("max",), "what is strongest anywhere, beside what attention weighs")
+    choices.settle("model.words_beside", False, "the encoder's output holds the words")
     choices.settle("model.ngrams", 0, "words alone")
     choices.settle("model.word_dropout", 0.1, "unknown words are met while training too")
     choices.settle("model.embedding_dropout", 0.5, "embeddings hold most weights and overfit first")
