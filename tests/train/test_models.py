@@ -32,8 +32,8 @@ KINDS = {
 
 def settings_of(kind: str, dropout: float = 0.0) -> ModelSettings:
     usual = {
-        "hierarchical": False, "embedding_width": 12, "width": 12, "beside": ["mean", "max"], "ngrams": 0, "words_beside": False,
-        "word_dropout": dropout, "embedding_dropout": dropout, "dropout": dropout,
+        "hierarchical": False, "embedding_width": 12, "width": 12, "beside": ["mean", "max"], "ngrams": 0,
+        "words_beside": False, "word_dropout": dropout, "embedding_dropout": dropout, "dropout": dropout,
     }  # fmt: skip
     return ModelSettings.model_validate({**usual, **KINDS[kind]})
 
