@@ -148,6 +148,27 @@ def test_first_and_second_derivatives(part):
     assert torch.autograd.gradgradcheck(weights, leaves)
 
 
+@pytest.mark.parametrize("alpha", [1.03, 1.5, 1.8, 2.0])
+def test_jacobian_of_the_paper(alpha):
+    # Peters, Niculae and Martins (2019), proposition 2: diag(g) - g g^T / sum(g), g = p^(2 - alpha) on the support.
+    row = drawn(Softmax(), seed=4)[0][:, :, 2].reshape(-1, S)
+    got = torch.autograd.functional.jacobian(lambda z: Entmax(alpha).weights(z[None, None], None, {})[0, 0].sum(0), row)
+    for z, rows in zip(row.tolist(), got.transpose(0, 1), strict=True):
+        g = [p ** (2 - alpha) if p > 0 else 0.0 for p in entmax(z, alpha)]
+        for s in range(S):
+            want = [(g[s] if s == u else 0.0) - g[s] * g[u] / sum(g) for u in range(S)]
+            assert rows[s].tolist() == pytest.approx(want, rel=1e-8, abs=1e-11)
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_rounded_once(part, dtype):
+    scores, allowed, params = drawn(part, dtype=dtype)
+    got = part.weights(scores, allowed, params).double()
+    want = part.weights(scores.double(), allowed, {name: value.double() for name, value in params.items()})
+    assert ((got - want).abs() <= 0.51 * torch.finfo(dtype).eps * want + 1e-6).all()
+
+
 @pytest.mark.parametrize("raw", [-40.0, -6.0, -2.9, -1.0, 0.0, 2.0, 5.0])
 def test_entmax_gradient_by_alpha_is_the_finite_difference(raw):
     scores, allowed, _ = drawn(Softmax(), seed=5)

@@ -74,7 +74,7 @@ def by_alibi(part, p, h, i, j):
 
 
 def t5_bucket(part, distance):
-    """The bucket of key minus query, as T5 prints it."""
+    """The bucket of key minus query, as T5 prints it, its logarithms compared as whole numbers."""
     buckets, bucket = part.num_buckets, 0
     if part.bidirectional:
         buckets //= 2
@@ -85,8 +85,9 @@ def t5_bucket(part, distance):
     exact = buckets // 2
     if distance < exact:
         return bucket + distance
-    far = math.log(distance / exact) / math.log(part.max_distance / exact) * (buckets - exact)
-    return bucket + min(exact + int(far + 1e-9), buckets - 1)
+    steps = buckets - exact
+    far = max(m for m in range(steps + 1) if distance**steps * exact**m >= part.max_distance**m * exact**steps)
+    return bucket + min(exact + far, buckets - 1)
 
 
 def by_relative(part, p, h, i, j):
@@ -104,6 +105,7 @@ BIASES = {
     RelativeBias(): by_relative,
     RelativeBias(bidirectional=False): by_relative,
     RelativeBias(num_buckets=10, max_distance=20): by_relative,
+    RelativeBias(num_buckets=10, max_distance=1024): by_relative,
     ClippedBias(max_distance=4): by_clipped,
 }
 
@@ -171,6 +173,12 @@ def test_alibi_slopes_of_the_paper(heads, slopes):
     got = Alibi().bias(i, j, {}, heads, torch.float64)
     assert (-got).flatten().tolist() == pytest.approx(slopes, rel=1e-14)
     assert torch.equal(got, Alibi().bias(j, i, {}, heads, torch.float64))
+
+
+def test_alibi_in_half_precision_is_the_penalty_rounded_once():
+    i, j = torch.zeros(1, 1, 1, 1, dtype=torch.int64), torch.arange(600)[None, None, None]
+    half, full = (Alibi(slope=0.3).bias(i, j, {}, 1, dtype) for dtype in (torch.bfloat16, torch.float64))
+    assert ((half - full).abs() <= 2**-8 * 1.01 * full.abs()).all()
 
 
 def test_a_learned_alibi_begins_as_the_fixed_one():

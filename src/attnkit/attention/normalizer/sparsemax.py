@@ -35,6 +35,7 @@ def sparsemax(scores_BHTS: Tensor, allowed_BHTS: Tensor | None) -> Tensor:
     support = z.detach() >= last
     z = z.masked_fill(~support, 0.0)
     tau = (z.sum(-1, keepdim=True) - 1.0) / support.sum(-1, keepdim=True).clamp(min=1)
+    # The sort added the row up in another order than the sum did, so the smallest may round to below zero.
     weights = (z - tau).clamp(min=0.0).masked_fill(~support, 0.0)
     if allowed_BHTS is not None:
         weights = weights.masked_fill(~allowed_BHTS, 0.0)
