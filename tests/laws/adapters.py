@@ -1,7 +1,6 @@
 """Other people's attention, called the way the laws call: `call(fn, q_BHTD, k_BHSD, v_BHSE, where) -> out_BHTE`."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attnkit.attention.where import Where
@@ -81,6 +80,12 @@ def plain_linformer(package, heads: int, width: int, max_tokens: int) -> nn.Modu
     return module
 
 
+def layer(fn, q: Tensor, k: Tensor, v: Tensor, where: Where) -> Tensor:
+    """An AttentionLayer over queries and a context (k, v) side by side, whose projections pick each out unchanged."""
+    out = fn(_joined(q), torch.cat([_joined(k), _joined(v)], dim=-1), where=where)
+    return out.unflatten(-1, (q.shape[1], -1)).transpose(1, 2)
+
+
 def dropped_softmax(q, k, v, where: Where, rate: float, generator: torch.Generator) -> Tensor:
     """Softmax attention with dropout on its weights, drawn from `generator`."""
     weights = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1)
@@ -96,6 +101,3 @@ def unscaled_dropout(q, k, v, where: Where, rate: float, generator: torch.Genera
 
 def _joined(x_BHLD: Tensor) -> Tensor:
     return x_BHLD.transpose(1, 2).flatten(2)
-
-
-attention = F.scaled_dot_product_attention

@@ -11,6 +11,7 @@ class ParameterTree(nn.Module):
 
     def __init__(self, part: Part, dims: Dims, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        self.dims = dims
         self.names = tuple(part.parameters(dims))
         for name, spec in part.parameters(dims).items():
             *path, leaf = name.split(".")

@@ -89,10 +89,14 @@ def subject_of(
     dims: Dims,
     generator: torch.Generator,
 ) -> Subject:
-    """`fn` made ready for the laws, in float64.
+    """`fn` made ready for the laws, in float64; of a layer of ours its operator, with the parameters that it holds.
 
     Raises: ValueError where `fn` is neither one of our operators nor callable, or an adapter is given for one of ours.
     """
+    if call is None and isinstance(getattr(fn, "spec", None), Attention):
+        tree = fn.operator
+        held = {name: value.detach() for name, value in tree.flat().items()} if params is None else params
+        fn, params, dims = fn.spec, held, tree.dims
     if isinstance(fn, Attention):
         if call is not None:
             raise ValueError(f"{type(fn).__name__} is called by its own mix; leave `call` out")
