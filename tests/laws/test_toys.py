@@ -3,14 +3,14 @@
 import pytest
 
 from attnkit.attention.catalogue import CATALOGUE
-from benches.toys import ENOUGH, GUESS, examine, table
+from tests.laws.toy_network import ENOUGH, GUESS, examine
 
 QUICK = ("vaswani", "bahdanau", "window")
 
 
 def learned_and_needed(name: str) -> None:
     result = examine(name)
-    print(table([result]))
+    print(result.row)
     assert result.learned >= ENOUGH
     assert result.uniform <= GUESS
 
