@@ -1,6 +1,6 @@
 """How many random one-token changes of attention/ and task/ do the tests notice?
 
-    python benches/mutants.py --count 300 --seed 0 --out benches/results/<date>-mutants.md
+python benches/mutants.py --count 300 --seed 0 --out benches/results/<date>-mutants.md
 """
 
 import argparse
@@ -34,7 +34,9 @@ def code_lines(tree: ast.AST) -> set[int]:
         if not isinstance(function, ast.FunctionDef):
             continue
         for statement in ast.walk(ast.Module(body=function.body, type_ignores=[])):
-            if isinstance(statement, ast.stmt) and not isinstance(statement, ast.FunctionDef | ast.Import | ast.ImportFrom):
+            if isinstance(statement, ast.stmt) and not isinstance(
+                statement, ast.FunctionDef | ast.Import | ast.ImportFrom
+            ):
                 lines.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
         for node in ast.walk(function):
             is_doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -93,7 +95,11 @@ def main() -> None:
     verdicts = []
     for verdict in judge_all(drawn, options.workers):
         verdicts.append(verdict)
-        print(f"{len(verdicts):4d} {verdict.seconds:5.0f} s  {verdict.red or 'SURVIVED'}  {verdict.change.file}: {verdict.change.what}", flush=True)
+        print(
+            f"{len(verdicts):4d} {verdict.seconds:5.0f} s  {verdict.red or 'SURVIVED'}  "
+            f"{verdict.change.file}: {verdict.change.what}",
+            flush=True,
+        )
     text = table(verdicts, len(pool), options.seed)
     print(text)
     if options.out:

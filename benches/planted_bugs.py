@@ -1,0 +1,270 @@
+"""Do the tests notice the mistakes people make with attention? Each is planted alone, in a copy.
+
+python benches/planted_bugs.py --out benches/results/<date>-planted-bugs.md
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutation import ROOT, Change, judge_all
+
+OPERATOR = ["tests/formulas", "tests/kernels", "tests/layers", "tests/laws"]
+TRAINING = ["tests/tasks", "tests/data", "tests/train"]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One mistake: in `file`, `old` (which stands there exactly once) becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: list[str]
+
+    def change(self) -> Change:
+        """The whole file with the mistake in it.
+
+        Raises: ValueError where the place cannot be found, or is not the only one.
+        """
+        path = f"src/attnkit/{self.file}"
+        source = (ROOT / path).read_text()
+        if source.count(self.old) != 1:
+            raise ValueError(f"{self.name}: {self.old!r} stands {source.count(self.old)} times in {path}")
+        return Change(path, source.replace(self.old, self.new), self.name)
+
+
+BUGS = [
+    Bug(
+        "scale 1/D for 1/sqrt(D)",
+        "attention/score/scaled_dot.py",
+        "math.sqrt(q_BHTD.shape[-1])",
+        "(q_BHTD.shape[-1])",
+        OPERATOR,
+    ),
+    Bug(
+        "scale forgotten on the fused route",
+        "kernels/sdpa.py",
+        "scale = 1.0 if isinstance(spec.score, Dot)",
+        "scale = 1.0 if True",
+        OPERATOR,
+    ),
+    Bug(
+        "mask polarity turned round",
+        "attention/normalizer/base.py",
+        "scores_BHTS.masked_fill(~allowed_BHTS, fill)",
+        "scores_BHTS.masked_fill(allowed_BHTS, fill)",
+        OPERATOR,
+    ),
+    Bug(
+        "window one key too wide",
+        "attention/pattern/window.py",
+        "(j > i + (ahead - self.width_tokens))",
+        "(j >= i + (ahead - self.width_tokens))",
+        OPERATOR,
+    ),
+    Bug("causal mask hides the query itself", "attention/pattern/causal.py", "return j <= i", "return j < i", OPERATOR),
+    Bug(
+        "causal mask lets one future key through",
+        "attention/pattern/causal.py",
+        "return j <= i",
+        "return j <= i + 1",
+        OPERATOR,
+    ),
+    Bug(
+        "top-left alignment when T != S",
+        "attention/where.py",
+        "torch.arange(T, device=device) + (S - T)",
+        "torch.arange(T, device=device)",
+        OPERATOR,
+    ),
+    Bug(
+        "fused route takes is_causal for T != S",
+        "kernels/sdpa.py",
+        "square = not exporting and q.shape[2] == k.shape[2]",
+        "square = True",
+        OPERATOR,
+    ),
+    Bug(
+        "key padding ignored",
+        "attention/where.py",
+        "keys = None if self.keep is None else self.keep[:, None, None, :]",
+        "keys = None",
+        OPERATOR,
+    ),
+    Bug(
+        "an empty row gives the mean of the values",
+        "kernels/sdpa.py",
+        "out = out.masked_fill(~sees, 0.0)",
+        "out = out + 0.0",
+        OPERATOR,
+    ),
+    Bug(
+        "general score with its matrix transposed",
+        "attention/score/general.py",
+        "(q_BHTD @ w)",
+        "(q_BHTD @ w.transpose(-1, -2))",
+        OPERATOR,
+    ),
+    Bug(
+        "rotary turns the wrong way",
+        "attention/position/rotary.py",
+        "a * theta.cos() - b * theta.sin()",
+        "a * theta.cos() + b * theta.sin()",
+        OPERATOR,
+    ),
+    Bug(
+        "ALiBi rewards distance",
+        "attention/position/alibi.py",
+        "(-slope[:, None, None] *",
+        "(slope[:, None, None] *",
+        OPERATOR,
+    ),
+    Bug(
+        "grouped heads dealt in the wrong order",
+        "attention/heads.py",
+        "x_BGSD.repeat_interleave(heads // groups, dim=1)",
+        "x_BGSD.repeat(1, heads // groups, 1, 1)",
+        OPERATOR,
+    ),
+    Bug("padding taken for landmarks", "attention/factored/nystrom.py", None, None, OPERATOR),
+    Bug(
+        "sparsemax support one too small",
+        "attention/normalizer/sparsemax.py",
+        "ranked.gather(-1, size - 1)",
+        "ranked.gather(-1, (size - 2).clamp(min=0))",
+        OPERATOR,
+    ),
+    Bug(
+        "entmax gradient of one Newton step only",
+        "attention/normalizer/entmax.py",
+        "for _ in range(2):",
+        "for _ in range(1):",
+        OPERATOR,
+    ),
+    Bug("dropout not scaled up", "kernels/reference.py", "weights * stays / (1.0 - p)", "weights * stays", OPERATOR),
+    Bug(
+        "dropout left on at evaluation",
+        "layers/attention_layer.py",
+        "self.dropout if self.training else 0.0",
+        "self.dropout",
+        OPERATOR,
+    ),
+    Bug(
+        "a layer's cache forgets the keys before",
+        "layers/cache.py",
+        "torch.cat([self.k, k], dim=2), torch.cat([self.v, v], dim=2)",
+        "k, v",
+        OPERATOR,
+    ),
+    Bug(
+        "pooling queries stand at the padded end",
+        "layers/attention_pooling.py",
+        "(keep.sum(-1, keepdim=True) - 1)",
+        "(0 * keep.sum(-1, keepdim=True) + S - 1)",
+        OPERATOR,
+    ),
+    Bug(
+        "value heads merged in the wrong order",
+        "layers/attention_layer.py",
+        "mixed.transpose(1, 2).flatten(2)",
+        "mixed.transpose(1, 3).flatten(2)",
+        OPERATOR,
+    ),
+    Bug(
+        "vocabulary fitted on the test rows too",
+        "train/single.py",
+        "_preprocess(root, folder, recipe, splits.train, say)",
+        "_preprocess(root, folder, recipe, [*splits.train, *splits.test], say)",
+        TRAINING,
+    ),
+    Bug(
+        "training rows that stand in test are kept",
+        "data/split.py",
+        "if example.content not in contents",
+        "if True",
+        TRAINING,
+    ),
+    Bug(
+        "test rows choose the weights",
+        "train/single.py",
+        "for part in (splits.train, splits.validation))",
+        "for part in (splits.train, splits.test or splits.validation))",
+        TRAINING,
+    ),
+    Bug(
+        "network left in training mode when it predicts",
+        "train/loop.py",
+        "    model.eval()\n    logits: list",
+        "    logits: list",
+        TRAINING,
+    ),
+    Bug(
+        "backward LSTM reads the padding first",
+        "model/bilstm.py",
+        "return torch.where(place_T < length_B1, length_B1 - 1 - place_T, place_T)",
+        "return (keep_BT.shape[1] - 1 - place_T).expand_as(keep_BT)",
+        TRAINING,
+    ),
+    Bug(
+        "batch order forgets the epoch",
+        "train/loop.py",
+        "self.settings.seed * 1_000_003 + epoch",
+        "self.settings.seed * 1_000_003",
+        TRAINING,
+    ),
+    Bug(
+        "resume forgets the random state",
+        "train/loop.py",
+        '            set_random_state(saved.groups["random"])\n',
+        "",
+        TRAINING,
+    ),
+    Bug(
+        "accuracy of the training rows reported",
+        "train/single.py",
+        "test = _rows(splits.test, prepare, task)",
+        "test = _rows(splits.train, prepare, task)",
+        TRAINING,
+    ),
+    Bug(
+        "interval of half the rows",
+        "task/metrics/bootstrap.py",
+        "generator.multinomial(total, counts",
+        "generator.multinomial(total // 2, counts",
+        TRAINING,
+    ),
+    Bug(
+        "recall and precision exchanged",
+        "task/metrics/counts.py",
+        '"precision": ratio(hits, guessed)',
+        '"precision": ratio(hits, actual)',
+        TRAINING,
+    ),
+]
+
+
+def main() -> None:
+    """Plant each, judge, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", default="", help="plant only the bugs whose name holds this")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    bugs = [bug for bug in BUGS if options.only in bug.name]
+    lines, noticed = [], 0
+    for verdict in judge_all([(bug.change(), bug.tests) for bug in bugs], options.workers):
+        noticed += verdict.red is not None
+        lines.append(f"| {verdict.change.what} | {verdict.change.file} | {verdict.red or 'NOT NOTICED'} |")
+        print(f"{verdict.seconds:5.0f} s {lines[-1]}", flush=True)
+    head = [f"# {len(bugs)} planted bugs: {noticed} noticed", "", "| planted | in | first red test |", "|---|---|---|"]
+    text = "\n".join([*head, *lines]) + "\n"
+    if options.out:
+        options.out.write_text(text)
+    if noticed < len(bugs):
+        raise SystemExit(f"{len(bugs) - noticed} of {len(bugs)} planted bugs were not noticed")
+
+
+if __name__ == "__main__":
+    main()
