@@ -24,7 +24,7 @@ class Entmax(Normalizer):
     Raises: ValueError where `alpha` is not in [1, 2].
     Source: Peters, Niculae and Martins (2019), Sparse sequence-to-sequence models, eq. 8 and 10; learned: Correia,
         Niculae and Martins (2019), Adaptively sparse transformers, section 3.
-    Cost: about 30 x T x S exponentials a head in float32, 55 in float64.
+    Cost: about 20 x T x S exponentials and logarithms a head in float32, 35 in float64.
     """
 
     alpha: float | None = 1.5
@@ -66,12 +66,15 @@ def entmax(scores_BHTS: Tensor, allowed_BHTS: Tensor | None, a: Tensor) -> Tenso
 
 
 def _threshold(z: Tensor, a: Tensor, count: Tensor) -> Tensor:
-    """s with sum p(z - s) = 1 for rows whose largest score is 0, by halving its bracket [0, (1 - count^-a) / a]."""
+    """s with sum p(z - s) = 1 for rows whose largest score is 0, by halving its bracket [0, (1 - count^-a) / a].
+
+    Half of the dtype's digits are enough: each Newton step that follows doubles their number.
+    """
     # Below any a that matters, so that nothing is divided by zero: the limit, softmax, is reached long before.
     a = a.clamp(min=1e-30)
     low = torch.zeros_like(z[..., :1])
     high = -torch.expm1(-a * count.log()) / a + low
-    for _ in range(52 if z.dtype == torch.float64 else 26):
+    for _ in range(30 if z.dtype == torch.float64 else 16):
         middle = 0.5 * (low + high)
         total = torch.exp(torch.log1p((a * (z - middle)).clamp(min=-1.0)) / a).sum(-1, keepdim=True)
         low, high = torch.where(total >= 1.0, middle, low), torch.where(total >= 1.0, high, middle)
