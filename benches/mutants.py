@@ -72,7 +72,10 @@ def sites(path: Path) -> list[Change]:
 def replacement(token: tokenize.TokenInfo) -> str | None:
     """The other token, or None where this one is left alone."""
     if token.type == tokenize.NUMBER:
-        return str(int(token.string) + 1) if token.string.isdigit() else f"{float(token.string) * 2 + 1!r}"
+        try:
+            return str(int(token.string, 0) + 1)
+        except ValueError:
+            return f"{float(token.string) * 2 + 1!r}"
     if token.type in (tokenize.OP, tokenize.NAME):
         return SWAPS.get(token.string)
     return None

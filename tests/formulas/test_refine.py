@@ -133,7 +133,15 @@ def test_talking_heads_formula(T: int, S: int) -> None:
 
 @by_size
 @pytest.mark.parametrize(
-    "part", [Convolution(), Convolution(3, 5), Convolution(2, 4, causal=True), Convolution(1, 2, causal=True)], ids=str
+    "part",
+    [
+        Convolution(),
+        Convolution(3, 5),
+        Convolution(5, 3),
+        Convolution(2, 4, causal=True),
+        Convolution(1, 2, causal=True),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("masked", [False, True])
 def test_convolution_formula(part: Convolution, T: int, S: int, masked: bool) -> None:
