@@ -31,7 +31,10 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """`call(q, k, v, where, params)` gives out_BHTE; `spec` is set where the attention is one of ours."""
+    """`call(q, k, v, where, params)` gives out_BHTE; `spec` is set where the attention is one of ours.
+
+    `given` says that the parameters are somebody's own, and not drawn here.
+    """
 
     name: str
     facts: Facts
@@ -40,6 +43,7 @@ class Subject:
     adapter: Call | None
     params: dict[str, Tensor]
     spec: Attention | None = None
+    given: bool = False
 
     def call(self, q: Tensor, k: Tensor, v: Tensor, where: Where, params: dict[str, Tensor] | None = None) -> Tensor:
         """The values mixed: out_BHTE."""
@@ -74,6 +78,12 @@ class Subject:
             return None
         return self.spec.matrix(q.roll(1, -1), k.flip(-1), where, params, None)
 
+    def redrawn(self, generator: torch.Generator) -> "Subject":
+        """The same operator with other parameters; the very same where they are given or none of ours."""
+        if self.spec is None or self.given:
+            return self
+        return replace(self, params=random_params(self.spec, self.dims, generator))
+
     def at(self, dtype: torch.dtype) -> "Subject":
         """The same attention with its parameters in `dtype`."""
         function = copy.deepcopy(self.function).to(dtype) if isinstance(self.function, nn.Module) else self.function
@@ -102,7 +112,7 @@ def subject_of(
             raise ValueError(f"{type(fn).__name__} is called by its own mix; leave `call` out")
         drawn = random_params(fn, dims, generator) if params is None else dict(params)
         facts = _facts(fn.claims() if claims is None else claims)
-        return Subject(type(fn).__name__, facts, dims, None, None, drawn, fn).at(torch.float64)
+        return Subject(type(fn).__name__, facts, dims, None, None, drawn, fn, params is not None).at(torch.float64)
     if not callable(fn):
         raise ValueError(f"check_attention takes an operator, a function or a module; got {type(fn).__name__}")
     name = getattr(fn, "__name__", type(fn).__name__)

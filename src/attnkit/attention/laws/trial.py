@@ -1,7 +1,7 @@
 """Trial: one subject, the sizes it is tried at, and how two results are compared."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -41,6 +41,10 @@ class Trial:
     def case(self, size: Size, batch: int = 2, groups: int | None = None) -> Case:
         """Fresh tensors of this size."""
         return draw_case(self.subject.dims, size, self.generator, batch=batch, groups=groups)
+
+    def redrawn(self) -> "Trial":
+        """The same with other parameters, where the laws draw them."""
+        return replace(self, subject=self.subject.redrawn(self.generator))
 
     def mixed(self, case: Case) -> Tensor:
         """out_BHTE of one case."""
