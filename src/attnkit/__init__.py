@@ -4,9 +4,7 @@ Every public name is fetched on first use, so that `import attnkit` costs next t
 attention, kernels and layers need torch and numpy alone.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -90,41 +88,12 @@ _HOME = {
 __all__ = [*sorted(_HOME), "__version__"]
 
 
-class _Verb(ModuleType):
-    """A verb's package that is called by its own name: both `attnkit.train(...)` and `attnkit.train.loop` work."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **kwargs)
-
-    @property
-    def _function(self) -> Any:
-        return vars(self)[self.__name__.rpartition(".")[2]]
-
-    @property
-    def __signature__(self) -> Any:
-        from inspect import signature
-
-        return signature(self._function)
-
-
-class _Front(ModuleType):
-    def __setattr__(self, name: str, value: object) -> None:
-        # Importing attnkit.train binds the package over the function of the same name; so the package answers calls.
-        if isinstance(value, ModuleType) and name in _HOME:
-            value.__class__ = _Verb
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Front
-
-
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = import_module(_HOME[name])
-    if home.__name__ == f"{__name__}.{name}":
-        return home
-    value = getattr(home, name)
+    # The package attnkit.train answers calls itself, since its name is also the verb's.
+    value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
     globals()[name] = value
     return value
 

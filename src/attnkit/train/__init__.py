@@ -1,5 +1,10 @@
 """From a data file to a trained, measured, predicting run directory."""
 
+import sys
+from inspect import Signature, signature
+from types import ModuleType
+from typing import Any
+
 from attnkit.train.evaluation import Evaluation, evaluate
 from attnkit.train.events import Event
 from attnkit.train.interrupt import Interrupted
@@ -7,3 +12,16 @@ from attnkit.train.predictor import Looked, Predictor, load
 from attnkit.train.training import train
 
 __all__ = ["Evaluation", "Event", "Interrupted", "Looked", "Predictor", "evaluate", "load", "train"]
+
+
+class _Verb(ModuleType):
+    # Importing any module of this package binds the package to the name `attnkit.train`, over the function.
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return train(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> Signature:
+        return signature(train)
+
+
+sys.modules[__name__].__class__ = _Verb
