@@ -42,7 +42,7 @@ class ModelSettings(Section):
     layers: int = Field(1, ge=1, le=64, description="encoder layers, one on another")
     heads: int = Field(4, ge=1, le=256, description="attention heads of a transformer layer")
     kernel_widths_tokens: tuple[int, ...] = Field(
-        (1, 2, 3), strict=False, min_length=1, max_length=16, description="widths of the filters of a cnn, in tokens"
+        (2, 3, 4), strict=False, min_length=1, max_length=16, description="widths of the filters of a cnn, in tokens"
     )
     attention: Operator = Field(
         "vaswani", description="operator inside transformer layers: a catalogue name or a table of parts"

@@ -80,7 +80,8 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     # safetensors refuses two names for one memory; "best" may still be the current weights.
     seen: set[int] = set()
     for name, x in tensors.items():
-        if x.numel() and x.data_ptr() in seen:
+        place = x.untyped_storage().data_ptr()
+        if x.numel() and place in seen:
             tensors[name] = x.clone()
-        seen.add(x.data_ptr())
+        seen.add(place)
     return tensors

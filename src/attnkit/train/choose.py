@@ -10,6 +10,8 @@ from attnkit.run.recipe import Recipe
 
 LONG_DOCUMENT_TOKENS = 400
 LONGEST_TOKENS = 512
+SHORT_TEXT_TOKENS = 100
+WANTED_STEPS = 3000
 
 
 @dataclass
@@ -65,15 +67,23 @@ def choose_lengths(choices: Choices, counts: Sequence[int], paired: bool) -> Non
 def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
     """Settle the network from how many rows there are and how long they are."""
     hierarchical = choices.recipe.model.hierarchical is True
-    choices.settle("model.encoder", "bilstm", "reads words in order, and does best on sets of this size")
-    choices.settle("model.embedding_width", 200, "as wide as small sets can fill")
-    choices.settle("model.width", 200, "two directions of half of it each")
+    short = median_tokens <= SHORT_TEXT_TOKENS and not hierarchical
+    length = f"the median text has {median_tokens} tokens"
+    if short:
+        choices.settle("model.encoder", "cnn", f"{length}: phrases of a few words decide, and a cnn is quick")
+    else:
+        choices.settle("model.encoder", "bilstm", f"{length}: what a word means depends on words far from it")
+    convolves = choices.recipe.model.encoder == "cnn"
+    wide = 300 if convolves else 128
+    choices.settle("model.embedding_width", wide, "wide, for filters to choose from" if convolves else "usual")
+    choices.settle("model.width", wide if convolves else 256 if not hierarchical else 128, "as the embedding allows")
     choices.settle("model.beside", ("max",), "what is strongest anywhere, beside what attention weighs")
-    choices.settle("model.words_beside", False, "the encoder's output holds the words")
+    choices.settle("model.words_beside", short, "single words decide much in short texts" if short else f"{length}")
     choices.settle("model.ngrams", 0, "words alone")
     choices.settle("model.word_dropout", 0.1, "unknown words are met while training too")
-    choices.settle("model.embedding_dropout", 0.5, "embeddings hold most weights and overfit first")
-    choices.settle("model.dropout", 0.4, "usual for sets of this size")
+    embedding_dropout = 0.3 if short else 0.5
+    choices.settle("model.embedding_dropout", embedding_dropout, "embeddings hold most weights and overfit first")
+    choices.settle("model.dropout", 0.5, f"{rows} training texts are soon learned by heart")
     if hierarchical:
         choices.settle("train.batch_rows", 16, "a document is a batch of sentences")
     else:
@@ -84,7 +94,7 @@ def choose_training(choices: Choices, rows: int) -> None:
     """Settle the optimization from how many steps an epoch has."""
     batch = choices.recipe.train.batch_rows
     steps = -(-rows // int(batch)) if batch != "auto" else 1
-    epochs = 20 if rows < 5_000 else 12 if rows < 20_000 else 8
-    choices.settle("train.epochs", epochs, f"{rows} training texts; stops earlier where validation says so")
-    choices.settle("train.learning_rate", 0.001, "the usual rate of Adam for recurrent networks")
+    epochs = max(5, min(20, round(WANTED_STEPS / steps)))
+    choices.settle("train.epochs", epochs, f"about {epochs * steps} steps; stops earlier where validation says so")
+    choices.settle("train.learning_rate", 0.001, "the usual rate of Adam")
     choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")
