@@ -42,6 +42,7 @@ def make_app() -> App:
         version=__version__,
         group_commands=Group("This command", sort_key=99),
         default_parameter=Parameter(negative=()),
+        suppress_keyboard_interrupt=False,
     )
     for order, (title, verbs) in enumerate(VERBS.items()):
         group = Group(title, sort_key=order)

@@ -9,9 +9,7 @@ from attnkit.cli.terminal import complain, say, show_json, show_table
 
 
 def list_(
-    words: Annotated[tuple[str, ...], Parameter(help="Show the lines that hold all of these words.")] = (),
-    /,
-    *,
+    *words: Annotated[str, Parameter(help="Show the lines that hold all of these words.")],
     causal: Annotated[bool, Parameter(help="Causal operators alone.", show_default=False)] = False,
     json: Json = False,
 ) -> int:

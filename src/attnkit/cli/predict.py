@@ -13,11 +13,8 @@ from attnkit.cli.terminal import say, show_json
 
 def predict(
     run: Annotated[Path, Parameter(help="Run directory.")],
-    texts: Annotated[
-        tuple[str, ...], Parameter(help="Texts, each in quotes; lines of standard input where left out.")
-    ] = (),
     /,
-    *,
+    *texts: Annotated[str, Parameter(help="Texts, each in quotes; lines of standard input where left out.")],
     file: Annotated[Path | None, Parameter(help="Data file, or .txt with one text a line.")] = None,
     out: Annotated[
         Path | None, Parameter(help="File for its rows with columns added; standard output where left out.")

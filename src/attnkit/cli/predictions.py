@@ -23,7 +23,8 @@ def show_prediction(text: Any, prediction: Any, probabilities: bool = False, sha
     )
     sure = "" if prediction.probability is None else f"\t{prediction.probability:.4f}"
     whole = " ".join((" | ".join(text) if isinstance(text, tuple) else text).split())
-    say(f"{words}{sure}\t{whole}" if shading is None else f"{words}{sure}")
+    # Tabs part the columns of what a pipe may read; rich would make blanks of them.
+    print(f"{words}{sure}\t{whole}" if shading is None else f"{words}{sure}")
     if probabilities:
         for name, value in sorted(prediction.probabilities.items(), key=lambda entry: -entry[1]):
             say(f"  {value:.4f}  {name}")

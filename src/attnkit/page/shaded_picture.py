@@ -37,7 +37,7 @@ def _texts(panels: Sequence[Panel]) -> Any:
     from matplotlib.figure import Figure
 
     rows = [_wrapped(panel) for panel in panels]
-    lines = sum(len(wrapped) + 2 for wrapped in rows)
+    lines = sum(len(wrapped) + 2 for wrapped in rows) - 1
     figure = Figure(figsize=(_WIDTH_INCHES, lines * _LINE_INCHES))
     at = lines - 0.5
     for panel, wrapped in zip(panels, rows, strict=True):
