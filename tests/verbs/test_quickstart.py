@@ -71,4 +71,4 @@ def test_pictures_of_texts_and_of_images(here: Path) -> None:
 def test_digits_where_no_index_answers(here: Path) -> None:
     ended = attn("quickstart", "--offline", "--out", "run", "--json")
     assert ended.code == 0, ended.err
-    assert json.loads(ended.out)["test"]["accuracy"]["value"] > 0.8
+    assert json.loads(ended.out)["test"]["accuracy"]["value"] > 0.6

@@ -16,7 +16,7 @@ def quickstart(
     *,
     out: Annotated[Path | None, Parameter(help="Directory of the run; runs/DATE-NAME where left out.")] = None,
     offline: Annotated[
-        bool, Parameter(help="Ask no package index; use handwritten digits.", show_default=False)
+        bool, Parameter(help="Ask no package index; digits where the cache is empty.", show_default=False)
     ] = False,
     epochs: Annotated[int | None, Parameter(help="Most passes over the training rows.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads to compute with; all cores where left out.")] = None,

@@ -15,7 +15,15 @@ from attnkit.train.training import train
 
 PICTURE = "where-it-looked.png"
 # Attention pooling over the words alone: a weight then belongs to a word, and the map can be read.
-SETTINGS: dict[str, Any] = {"encoder": "none", "beside": (), "learning_rate": 0.003, "epochs": 15, "baselines": True}
+SETTINGS: dict[str, Any] = {
+    "encoder": "none",
+    "beside": (),
+    "learning_rate": 0.003,
+    "embedding_dropout": 0.5,
+    "dropout": 0.4,
+    "epochs": 15,
+    "baselines": True,
+}
 
 
 @dataclass(frozen=True)
