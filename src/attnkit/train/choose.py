@@ -12,6 +12,7 @@ LONG_DOCUMENT_TOKENS = 400
 LONGEST_TOKENS = 512
 SHORT_TEXT_TOKENS = 100
 WANTED_STEPS = 3000
+FEW_DOCUMENTS = 10_000
 
 
 @dataclass
@@ -69,16 +70,20 @@ def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
     hierarchical = choices.recipe.model.hierarchical is True
     short = median_tokens <= SHORT_TEXT_TOKENS and not hierarchical
     length = f"the median text has {median_tokens} tokens"
-    if short:
+    if hierarchical and rows < FEW_DOCUMENTS:
+        choices.settle("model.encoder", "none", f"{rows} documents are too few to learn how words change each other")
+    elif short:
         choices.settle("model.encoder", "cnn", f"{length}: phrases of a few words decide, and a cnn is quick")
     else:
         choices.settle("model.encoder", "bilstm", f"{length}: what a word means depends on words far from it")
-    convolves = choices.recipe.model.encoder == "cnn"
-    wide = 300 if convolves else 128
-    choices.settle("model.embedding_width", wide, "wide, for filters to choose from" if convolves else "usual")
-    choices.settle("model.width", wide if convolves else 256 if not hierarchical else 128, "as the embedding allows")
-    choices.settle("model.beside", ("max",), "what is strongest anywhere, beside what attention weighs")
-    choices.settle("model.words_beside", short, "single words decide much in short texts" if short else f"{length}")
+    wide = 300 if choices.recipe.model.encoder == "cnn" else 128
+    choices.settle("model.embedding_width", wide, "wide, for filters to choose from" if wide == 300 else "usual")
+    choices.settle("model.width", 256 if wide == 128 and not hierarchical else wide, "as the embedding allows")
+    if hierarchical:
+        choices.settle("model.beside", ("mean",), "what all words say together, beside what attention weighs")
+    else:
+        choices.settle("model.beside", ("max",), "what is strongest anywhere, beside what attention weighs")
+    choices.settle("model.words_beside", short, "single words decide much in short texts" if short else length)
     choices.settle("model.ngrams", 0, "words alone")
     choices.settle("model.word_dropout", 0.1, "unknown words are met while training too")
     embedding_dropout = 0.3 if short else 0.5
@@ -94,7 +99,10 @@ def choose_training(choices: Choices, rows: int) -> None:
     """Settle the optimization from how many steps an epoch has."""
     batch = choices.recipe.train.batch_rows
     steps = -(-rows // int(batch)) if batch != "auto" else 1
-    epochs = max(5, min(20, round(WANTED_STEPS / steps)))
+    epochs = max(5, min(10 if choices.recipe.model.hierarchical is True else 20, round(WANTED_STEPS / steps)))
     choices.settle("train.epochs", epochs, f"about {epochs * steps} steps; stops earlier where validation says so")
-    choices.settle("train.learning_rate", 0.001, "the usual rate of Adam")
+    if choices.recipe.model.encoder == "cnn":
+        choices.settle("train.learning_rate", 0.001, "the usual rate of Adam")
+    else:
+        choices.settle("train.learning_rate", 0.002, "embeddings and recurrent weights stand twice the usual rate")
     choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")
