@@ -12,6 +12,8 @@ from attnkit.files import write_bytes
 
 _WIDTH_INCHES, _LINE_INCHES, _DOTS = 9.0, 0.34, 150
 _LEFT, _RIGHT = 0.02, 0.98
+# The ground of a piece that weighs next to nothing cannot be seen, and would cover the edge of the piece before it.
+_FAINT = 0.03
 _PIXEL = re.compile(r"r(\d)c(\d)x(\d+)")
 
 
@@ -80,7 +82,9 @@ def _letter_width() -> float:
 
 def _put(figure: Any, across: float, height: float, piece: str, share: float) -> float:
     box = (
-        {"facecolor": (1.0, 1 - 0.45 * share, 1 - 0.75 * share), "edgecolor": "none", "pad": 1.5} if share > 0 else None
+        {"facecolor": (1.0, 1 - 0.45 * share, 1 - 0.75 * share), "edgecolor": "none", "pad": 1.5}
+        if share > _FAINT
+        else None
     )
     style = {"family": "DejaVu Sans Mono", "fontsize": 12, "va": "center", "parse_math": False}
     figure.text(across, height, piece, bbox=box, **style)
