@@ -20,10 +20,14 @@ SWAPS = {
     "log": "exp", "exp": "log", "zeros_like": "ones_like", "ones_like": "zeros_like", "clamp_min": "clamp_max",
     "query_position": "key_position", "key_position": "query_position", "i": "j", "j": "i",
 }  # fmt: skip
+# Quick judges alone, without their exports, so that a survivor costs half a minute: laws over the whole catalogue can
+# only notice more, and judge the survivors with --deep.
 TESTS = {
-    "attention": ["tests/formulas", "tests/kernels", "tests/laws", "tests/layers"],
+    "attention/laws": ["tests/laws/test_laws.py"],
+    "attention": ["tests/formulas", "tests/kernels", "tests/layers"],
     "task": ["tests/tasks"],
 }
+DEEP = ["tests/laws"]
 SKIP = {"describe.py"}
 
 
@@ -81,20 +85,30 @@ def replacement(token: tokenize.TokenInfo) -> str | None:
     return None
 
 
+def judges(file: str, deep: bool) -> list[str]:
+    """The tests that watch over a file: those of the narrowest folder that holds it."""
+    tests = next(tests for folder, tests in TESTS.items() if f"attnkit/{folder}/" in file)
+    return [*tests, *DEEP] if deep else tests
+
+
 def main() -> None:
     """Draw, judge, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--deep", action="store_true", help="let the laws over the whole catalogue judge too")
+    parser.add_argument("--only", type=int, nargs="*", help="judge only these of the drawn, by number from 1")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     pool: list[tuple[Change, list[str]]] = []
-    for folder, tests in TESTS.items():
+    for folder in ("attention", "task"):
         for path in sorted((ROOT / "src/attnkit" / folder).rglob("*.py")):
             if path.name not in SKIP:
-                pool += [(change, tests) for change in sites(path)]
+                pool += [(change, judges(change.file, options.deep)) for change in sites(path)]
     drawn = random.Random(options.seed).sample(pool, min(options.count, len(pool)))
+    if options.only:
+        drawn = [drawn[number - 1] for number in options.only]
     verdicts = []
     for verdict in judge_all(drawn, options.workers):
         verdicts.append(verdict)
