@@ -13,6 +13,7 @@ LONGEST_TOKENS = 512
 SHORT_TEXT_TOKENS = 100
 WANTED_STEPS = 3000
 FEW_DOCUMENTS = 10_000
+MANY_TOKENS = 300_000
 
 
 @dataclass
@@ -76,9 +77,16 @@ def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
         choices.settle("model.encoder", "cnn", f"{length}: phrases of a few words decide, and a cnn is quick")
     else:
         choices.settle("model.encoder", "bilstm", f"{length}: what a word means depends on words far from it")
-    wide = 300 if choices.recipe.model.encoder == "cnn" else 128
-    choices.settle("model.embedding_width", wide, "wide, for filters to choose from" if wide == 300 else "usual")
-    choices.settle("model.width", 256 if wide == 128 and not hierarchical else wide, "as the embedding allows")
+    if choices.recipe.model.encoder == "cnn":
+        wide = 300 if rows * median_tokens < MANY_TOKENS else 150
+        reason = f"{rows} texts of {median_tokens} tokens: " + (
+            "wide filters are affordable" if wide == 300 else "quick"
+        )
+        choices.settle("model.embedding_width", wide, reason)
+        choices.settle("model.width", wide, reason)
+    else:
+        choices.settle("model.embedding_width", 128, "the usual width of small networks")
+        choices.settle("model.width", 128 if hierarchical else 256, "two directions of half of it each")
     if hierarchical:
         choices.settle("model.beside", ("mean",), "what all words say together, beside what attention weighs")
     else:
