@@ -23,11 +23,20 @@ SWAPS = {
 # Quick judges alone, without their exports, so that a survivor costs half a minute: laws over the whole catalogue can
 # only notice more, and judge the survivors with --deep.
 TESTS = {
-    "attention/laws": ["tests/laws/test_laws.py"],
-    "attention": ["tests/formulas", "tests/kernels", "tests/layers"],
-    "task": ["tests/tasks"],
+    "attention/laws/": ["laws/test_laws.py"],
+    "attention/score/": ["formulas/test_scores.py", "formulas/test_catalogue_names.py"],
+    "attention/normalizer/": ["formulas/test_normalizers.py"],
+    "attention/pattern/": ["formulas/test_patterns.py", "formulas/test_catalogue_names.py"],
+    "attention/position/": ["formulas/test_positions.py", "formulas/test_catalogue_names.py"],
+    "attention/refine/": ["formulas/test_refine.py", "formulas/test_refine_promises.py"],
+    "attention/factored/": ["formulas/test_factored.py"],
+    "attention/combine.py": ["formulas/test_combine.py"],
+    "attention/catalogue.py": ["formulas/test_catalogue_names.py", "formulas/test_plain.py"],
+    "attention/plain.py": ["formulas/test_plain.py"],
+    "attention/": ["formulas/test_scores.py", "formulas/test_patterns.py", "kernels", "layers", "laws/test_ours.py"],
+    "task/": ["tasks"],
 }
-DEEP = ["tests/laws"]
+DEEP = ["formulas", "kernels", "layers", "laws"]
 SKIP = {"describe.py"}
 
 
@@ -87,8 +96,8 @@ def replacement(token: tokenize.TokenInfo) -> str | None:
 
 def judges(file: str, deep: bool) -> list[str]:
     """The tests that watch over a file: those of the narrowest folder that holds it."""
-    tests = next(tests for folder, tests in TESTS.items() if f"attnkit/{folder}/" in file)
-    return [*tests, *DEEP] if deep else tests
+    tests = next(tests for folder, tests in TESTS.items() if f"attnkit/{folder}" in file)
+    return [f"tests/{name}" for name in (*tests, *(DEEP if deep else ()))]
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnkit.data.batches import bucket_batches, collate
+from attnkit.data.batches import bucket_batches, collate, padded_width
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -66,3 +66,12 @@ def test_a_batch_of_empty_texts_has_one_column_of_padding() -> None:
     ids, keep = collate([[], []])
     assert ids.tolist() == [[0], [0]] and not keep.any()
     assert collate([])[0].shape == (0, 1)
+
+
+def test_widths_are_rounded_to_few_sizes_and_by_at_most_an_eighth() -> None:
+    widths = [padded_width(longest) for longest in range(1, 2001)]
+    assert all(longest <= width <= longest * 9 / 8 for longest, width in enumerate(widths, start=1))
+    assert widths[:16] == list(range(1, 17))
+    assert len(set(widths)) == 72
+    assert padded_width(0) == 1
+    assert collate([[7] * 100, [7]])[0].shape == (2, 104)

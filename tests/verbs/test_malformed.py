@@ -224,7 +224,11 @@ RUNS = [
     ("weights of another shape", swapped_weights, "shape"),
     ("empty model.json", replaced("model/model.json", b""), "model.json"),
     ("model.json a list", replaced("model/model.json", b"[]"), "model.json"),
-    ("model.json changed by hand", edited("model/model.json", lambda text: text.replace('"good"', '"bood"')), "changed"),
+    (
+        "model.json changed by hand",
+        edited("model/model.json", lambda text: text.replace('"good"', '"bood"')),
+        "changed",
+    ),
     (
         "model.json of the future",
         edited("model/model.json", lambda text: text.replace('"format": 1', '"format": 2')),

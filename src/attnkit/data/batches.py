@@ -37,14 +37,23 @@ def bucket_batches(
 
 
 def collate(id_lists: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Ids padded with 0 to the longest row (at least one column), int64 (B,T), and which are real, bool (B,T)."""
-    width = max((len(ids) for ids in id_lists), default=0)
-    ids_BT = torch.full((len(id_lists), max(1, width)), PADDING, dtype=torch.int64)
+    """Ids padded with 0 to the longest row or little more, int64 (B,T), and which are real, bool (B,T)."""
+    width = padded_width(max((len(ids) for ids in id_lists), default=0))
+    ids_BT = torch.full((len(id_lists), width), PADDING, dtype=torch.int64)
     keep_BT = torch.zeros(ids_BT.shape, dtype=torch.bool)
     for row, ids in enumerate(id_lists):
         ids_BT[row, : len(ids)] = torch.as_tensor(ids, dtype=torch.int64)
         keep_BT[row, : len(ids)] = True
     return ids_BT, keep_BT
+
+
+def padded_width(longest: int) -> int:
+    """The next number of at most four binary digits: at least 1, and at most an eighth more than `longest`.
+
+    Tensors then come in a few dozen sizes instead of hundreds, so that memory freed by one step fits the next.
+    """
+    step = 2 ** max(0, longest.bit_length() - 4)
+    return max(1, -(-longest // step) * step)
 
 
 def _cut(order: list[int], size: int) -> list[list[int]]:

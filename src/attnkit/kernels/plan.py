@@ -40,7 +40,7 @@ def plan(spec: Attention, situation: Situation, kernel: str = "auto") -> Plan:
         if reason:
             raise ValueError(f"kernel {kernel!r} cannot compute this: {reason}; use kernel='auto'")
         return Plan(by_name[kernel], ())
-    passed_over = []
+    passed_over: list[tuple[str, str]] = []
     for each in KERNELS:
         reason = each.fits(spec, situation)
         if reason is None:

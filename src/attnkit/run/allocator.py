@@ -10,8 +10,8 @@ def keep_freed_memory(pad_bytes: int = 64 * 2**20) -> bool:
     """Tell glibc to hold on to large blocks it would give back; True where it could be told.
 
     Large tensors are otherwise mapped and unmapped at each step, and every page is faulted in anew: a third to a half
-    of the processor time of a recurrent network's step. Numbers do not change. Elsewhere than on glibc nothing
-    happens.
+    of the processor time of a recurrent network's step. It takes sizes that repeat (see `padded_width`), or what is
+    held grows with each new one. Numbers do not change. Elsewhere than on glibc nothing happens.
     """
     if sys.platform != "linux":
         return False

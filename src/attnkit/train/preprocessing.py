@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnkit.data.batches import collate
+from attnkit.data.batches import collate, padded_width
 from attnkit.data.tokens import TextTokenizer, from_json
 from attnkit.errors import UsageError
 from attnkit.files import write_text
@@ -54,8 +54,9 @@ class Preprocessing:
         """(ids, keep) as (B, T), or (B, N, T) where hierarchical; keep is True on real tokens."""
         if not self.hierarchical:
             return collate(items)  # type: ignore[arg-type]
-        sentences = max([1, *(len(document) for document in items)])
-        tokens = max([1, *(len(sentence) for document in items for sentence in document)])  # type: ignore[arg-type]
+        sentences = padded_width(max((len(document) for document in items), default=0))
+        lengths = (len(sentence) for document in items for sentence in document)  # type: ignore[arg-type]
+        tokens = padded_width(max(lengths, default=0))
         ids_BNT = torch.zeros(len(items), sentences, tokens, dtype=torch.int64)
         keep_BNT = torch.zeros(len(items), sentences, tokens, dtype=torch.bool)
         for row, document in enumerate(items):
