@@ -137,3 +137,22 @@ def test_autocast_keeps_every_kernel_within_the_low_precision_budget() -> None:
         low = attend(q, k, v, spec, params=params)
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(low.float(), exact, rtol=0.05, atol=0.05)
+
+
+def test_lengths_alone_hide_the_keys_behind_them() -> None:
+    q, k, v = tensors(0, 5, 5)
+    known = Where.of(5, 5, lengths=torch.tensor([3, 0]))
+    for kernel in ("reference", "sdpa"):
+        expected = attend(q, k, v, keep=KEEP, kernel=kernel)
+        assert torch.equal(attend(q, k, v, where=known, kernel=kernel), expected)
+    with pytest.raises(ValueError, match=r"lengths must be int64 of shape \(B,\)"):
+        Where.of(5, 5, lengths=torch.tensor([[3.0]]))
+
+
+def test_a_score_derived_from_a_plain_one_is_not_taken_for_it() -> None:
+    class Doubled(ScaledDot):
+        def scores(self, q_BHTD, k_BHSD, where, params):  # type: ignore[no-untyped-def]
+            return 2.0 * super().scores(q_BHTD, k_BHSD, where, params)
+
+    q, k, v = tensors(0, 5, 5)
+    torch.testing.assert_close(attend(q, k, v, Pairwise(score=Doubled())), attend(2.0 * q, k, v))

@@ -101,6 +101,12 @@ def test_padding_never_changes_a_layer_or_a_pooling() -> None:
         torch.testing.assert_close(pooling(x, keep=keep), pooling(x[:, :4]))
 
 
+def test_pooling_queries_stand_at_the_last_real_token_wherever_the_padding_is() -> None:
+    pooling, x = AttentionPooling(8, Pairwise(position=Alibi(), pattern=Causal()), heads=2).double(), batch(B=1)
+    keep = torch.tensor([[False, False, True, True, True, False]])
+    torch.testing.assert_close(pooling(x, keep=keep), pooling(x[:, 2:5]))
+
+
 def test_a_row_of_padding_pools_to_zero() -> None:
     pooling = AttentionPooling(8, Pairwise(score=Additive(4)), heads=2).double()
     out = pooling(batch(), keep=torch.tensor([[True] * 6, [False] * 6]))
@@ -182,6 +188,9 @@ def layer_dims(layer: AttentionLayer):  # type: ignore[no-untyped-def]
     [
         (lambda: AttentionLayer(8, heads=3), "does not split into 3 heads"),
         (lambda: AttentionLayer(8, heads=4, key_heads=3), "HeadLayout.key_heads must be a divisor of heads=4"),
+        (lambda: AttentionLayer(8, heads=0), "does not split into 0 heads"),
+        (lambda: AttentionLayer(8, head_width=0), "HeadLayout.width must be at least 1"),
+        (lambda: AttentionPooling(8, heads=0), "does not split into 0 heads"),
         (lambda: AttentionLayer(8, dropout=1.5), r"dropout must be in \[0, 1\)"),
         (lambda: AttentionPooling(8, queries=0), "queries must be at least 1"),
         (lambda: AttentionPooling(8, heads=3), "does not split into 3 heads"),

@@ -1,6 +1,6 @@
 """Pairwise: score each pair, say where they stand, who may meet, normalize the row, refine it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -75,7 +75,7 @@ class Pairwise(Attention):
     def allowed(self, where: Where) -> Tensor | None:
         """True where a pair may meet, broadcastable to (B, H, T, S); None where all may."""
         kept = where.kept
-        if isinstance(self.pattern, Full):
+        if type(self.pattern) is Full:
             return kept
         allowed = self.pattern.allowed(where.i, where.j, where)
         return allowed if kept is None else allowed & kept
@@ -130,7 +130,3 @@ class Pairwise(Attention):
     def sees_itself(self) -> bool:
         """True where the pattern lets every token meet itself."""
         return self.pattern.sees_itself
-
-    def with_pattern(self, pattern: Pattern) -> "Pairwise":
-        """The same operator over other pairs."""
-        return replace(self, pattern=pattern)

@@ -17,8 +17,8 @@ class Where:
 
     `query_position` (T,) or (B, T) and `key_position` (S,) or (B, S) are int64. `keep` (B, S) and `query_keep` (B, T)
     are boolean, True = keep. `query_document` and `key_document` are int64 ids shaped like the positions. `lengths`
-    (B,) are the numbers of real keys where they are known and the real keys come first. `aligned` says that the
-    positions are the default ones, so that a kernel need not read them to know.
+    (B,) are the numbers of real keys where they are known and the real keys come first; `of` makes a `keep` of them.
+    `aligned` says that the positions are the default ones, so that a kernel need not read them to know.
     """
 
     query_position: Tensor
@@ -46,8 +46,15 @@ class Where:
     ) -> "Where":
         """T queries aligned bottom-right on S keys: the last query stands at the last key, unless positions are given.
 
-        Raises: ValueError where a mask is not boolean or does not have T or S columns.
+        `lengths` alone hide every key behind them, as the `keep` they stand for would.
+
+        Raises: ValueError where a mask is not boolean or does not have T or S columns, or lengths are not (B,) int64.
         """
+        if lengths is not None:
+            if lengths.dim() != 1 or lengths.dtype != torch.int64:
+                raise ValueError(f"lengths must be int64 of shape (B,); got {lengths.dtype} {tuple(lengths.shape)}")
+            if keep is None:
+                keep = torch.arange(S, device=lengths.device) < lengths[:, None]
         for name, mask, size in (("keep", keep, S), ("query_keep", query_keep, T)):
             if mask is None:
                 continue

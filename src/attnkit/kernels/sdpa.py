@@ -27,13 +27,14 @@ class SDPA(Kernel):
 
     def fits(self, spec: Attention, situation: Situation) -> str | None:
         """The first part of the operator, or of the situation, that torch's kernel does not know."""
-        if not isinstance(spec, Pairwise):
+        # Exact types: what a user's own class derived from one of these changes, torch's kernel would not see.
+        if type(spec) is not Pairwise:
             return f"{type(spec).__name__} is not one softmax over pairs"
-        if not isinstance(spec.score, Dot | ScaledDot):
+        if type(spec.score) not in (Dot, ScaledDot):
             return f"the score {type(spec.score).__name__} is not a dot product"
         if type(spec.position).bias is not Position.bias:
             return f"the position {type(spec.position).__name__} adds a bias"
-        if not isinstance(spec.normalizer, Softmax):
+        if type(spec.normalizer) is not Softmax:
             return f"the normalizer {type(spec.normalizer).__name__} is not the softmax"
         if spec.refine:
             return f"the refinement {type(spec.refine[0]).__name__} acts between score and value"
@@ -52,12 +53,12 @@ class SDPA(Kernel):
         scale = 1.0 if isinstance(spec.score, Dot) else spec.score.scale if isinstance(spec.score, ScaledDot) else None
         exporting = torch.compiler.is_exporting()
         square = not exporting and q.shape[2] == k.shape[2]
-        if isinstance(spec.pattern, Causal) and where.aligned and where.kept is None and square:
+        if type(spec.pattern) is Causal and where.aligned and where.kept is None and square:
             return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
         allowed = spec.allowed(where)
         if allowed is None:
             return F.scaled_dot_product_attention(q, k, v, scale=scale)
-        if isinstance(spec.pattern, Full) and where.keep is not None:
+        if type(spec.pattern) is Full and where.keep is not None:
             # Keys alone decide here, so the mask is one row per batch item rather than one per query.
             allowed = where.keep[:, None, None, :]
         sees = allowed.any(-1, keepdim=True)

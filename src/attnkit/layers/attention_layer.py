@@ -40,14 +40,16 @@ class AttentionLayer(Tappable):
         kernel: str = "auto",
     ) -> None:
         super().__init__()
-        if head_width is None and model_width % heads:
+        if heads < 1 or (head_width is None and model_width % heads):
             raise ValueError(f"model_width={model_width} does not split into {heads} heads; give head_width")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1); got {dropout}")
-        self.layout = HeadLayout(heads, head_width or model_width // heads, key_heads, value_width)
+        self.layout = HeadLayout(
+            heads, model_width // heads if head_width is None else head_width, key_heads, value_width
+        )
         self.spec, self.dropout, self.kernel = spec, dropout, kernel
         H, G, D, E = heads, self.layout.G, self.layout.width, self.layout.E
-        source = context_width or model_width
+        source = model_width if context_width is None else context_width
         self.query = nn.Linear(model_width, H * D, bias=bias)
         self.key = nn.Linear(source, G * D, bias=bias)
         self.value = nn.Linear(source, G * E, bias=bias)

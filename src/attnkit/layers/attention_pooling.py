@@ -34,7 +34,7 @@ class AttentionPooling(Tappable):
         kernel: str = "auto",
     ) -> None:
         super().__init__()
-        if model_width % heads:
+        if heads < 1 or model_width % heads:
             raise ValueError(f"model_width={model_width} does not split into {heads} heads")
         if queries < 1:
             raise ValueError(f"queries must be at least 1; got {queries}")
@@ -54,7 +54,7 @@ class AttentionPooling(Tappable):
         if keep is None:
             last = torch.full((R,), S - 1, device=x_BSM.device)
         else:
-            last = (keep.sum(-1, keepdim=True) - 1).clamp_min(0).expand(-1, R)
+            last = (keep * torch.arange(S, device=keep.device)).amax(-1, keepdim=True).expand(-1, R)
         where = Where.of(R, S, keep=keep, query_position=last, device=x_BSM.device)
         params = self.operator.flat()
         dropout = self.dropout if self.training else 0.0

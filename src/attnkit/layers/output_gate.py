@@ -9,6 +9,7 @@ class OutputGate(nn.Module):
 
     Shapes: x (B, T, M), mixed (B, T, H x E). Begins nearly open: W = 0 and b = 4.
     Source: Qiu et al. (2025), Gated attention for large language models, eq. 5.
+    Cost: M x H x E multiply-adds a token.
     """
 
     def __init__(self, model_width: int, mixed_width: int) -> None:
