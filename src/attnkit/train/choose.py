@@ -94,7 +94,7 @@ def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
     choices.settle("model.words_beside", short, "single words decide much in short texts" if short else length)
     choices.settle("model.ngrams", 0, "words alone")
     choices.settle("model.word_dropout", 0.1, "unknown words are met while training too")
-    embedding_dropout = 0.3 if short else 0.5
+    embedding_dropout = 0.2 if short else 0.5
     choices.settle("model.embedding_dropout", embedding_dropout, "embeddings hold most weights and overfit first")
     choices.settle("model.dropout", 0.5, f"{rows} training texts are soon learned by heart")
     if hierarchical:
@@ -109,8 +109,5 @@ def choose_training(choices: Choices, rows: int) -> None:
     steps = -(-rows // int(batch)) if batch != "auto" else 1
     epochs = max(5, min(10 if choices.recipe.model.hierarchical is True else 20, round(WANTED_STEPS / steps)))
     choices.settle("train.epochs", epochs, f"about {epochs * steps} steps; stops earlier where validation says so")
-    if choices.recipe.model.encoder == "cnn":
-        choices.settle("train.learning_rate", 0.001, "the usual rate of Adam")
-    else:
-        choices.settle("train.learning_rate", 0.002, "embeddings and recurrent weights stand twice the usual rate")
+    choices.settle("train.learning_rate", 0.002, "twice the usual rate of Adam: embeddings learn from few words a step")
     choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")
