@@ -12,7 +12,7 @@ import torch
 from attnkit.errors import UsageError
 from attnkit.run.directory import Run
 from attnkit.run.record import read_record, write_record
-from attnkit.train import load, train
+from attnkit.train import evaluate, load, train
 from tests.train.small import SMALL, sentences, small_data, write_csv
 
 SETTINGS = {**SMALL, "epochs": 6, "width": 12, "embedding_width": 12}
@@ -123,7 +123,8 @@ def test_folds_test_each_row_once(tmp_path: Path) -> None:
     assert metrics["test"]["accuracy"]["value"] == pytest.approx(right / 60)
     assert {line["name"] for line in metrics["baselines"]} and "3-fold" in metrics["protocol"]
     assert load(run).predict(["a good film"])
-    assert not list(run.path.glob("folds/*/")) and not list(run.path.rglob("checkpoint*"))
+    assert not (run.path / "folds").exists() and not list(run.path.rglob("checkpoint*"))
+    assert "fold 1" in evaluate(run).protocol
 
 
 def truncated(path: Path) -> None:

@@ -144,6 +144,39 @@ def test_resume_refuses_other_settings_and_other_data(tmp_path: Path) -> None:
         train(source, out=tmp_path / "run", resume=True, **SETTINGS)
 
 
+def test_resume_follows_data_that_moved_and_refuses_other_data(tmp_path: Path, whole: Path) -> None:
+    source = small_data(tmp_path)
+    heard: list[str] = []
+    with pytest.raises(Crash):
+        train(source, out=tmp_path / "run", progress=stop_at(5), **SETTINGS)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UsageError, match="or is other data"):
+        train(small_data(tmp_path / "other", 40), out=tmp_path / "run", resume=True, **SETTINGS)
+    moved = source.rename(tmp_path / "other" / "moved.csv")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        run = train(
+            moved, out=tmp_path / "run", resume=True, progress=lambda e: heard.append(str(e.values)), **SETTINGS
+        )
+    finally:
+        torch.set_num_threads(threads)
+    assert_same_end(tmp_path / "run", whole)
+    assert any(f"computing with {threads} threads" in said for said in heard)
+    # What was inferred at the beginning stands in the report all the same.
+    assert "The text is the column &#x27;text&#x27;" in (run.path / "report.html").read_text("utf-8")
+
+
+def test_a_refusal_after_the_first_step_keeps_what_was_trained(tmp_path: Path) -> None:
+    def refuse(event: Event) -> None:
+        if event.kind == "stop":
+            raise UsageError("no")
+
+    with pytest.raises(UsageError, match="no"):
+        train(small_data(tmp_path), out=tmp_path / "run", progress=refuse, **SMALL)
+    assert (tmp_path / "run.partial" / "checkpoint.safetensors").exists()
+
+
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     source = small_data(tmp_path)
     with pytest.raises(Crash):

@@ -55,6 +55,35 @@ def test_evaluate_reads_the_same_test_rows_again(tmp_path: Path) -> None:
     assert evaluate(run, other).measures["accuracy"].n == 30
 
 
+def test_evaluate_says_which_rows_the_figures_stand_on(tmp_path: Path) -> None:
+    run = train(small_data(tmp_path), out=tmp_path / "run", **SMALL)
+    size = run.metrics["sizes"]["train"]
+    assert evaluate(run, tmp_path / "data.csv").protocol == (
+        f"all rows of data.csv; {size} of them stand in its training rows"
+    )
+    some = write_csv(tmp_path / "some.csv", [*sentences(6, seed=9), ("no label here", "")])
+    assert evaluate(run, some).protocol == "all rows of some.csv; 1 without a label left out"
+
+
+def test_texts_that_the_limit_cuts_are_named_before_the_first_step(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    source = split_data(tmp_path)
+    write_csv(source / "train.csv", [*sentences(60), ("good film " * 20, "pos")])
+    train(source, out=tmp_path / "run", progress=heard.append, max_tokens=12, **SMALL)
+    kinds = [event.kind for event in heard]
+    (cut,) = (event for event in heard if event.kind == "finding" and "cut to 12 tokens" in event.values["sentence"])
+    assert "1 text of the train split (1.6 %) is cut to 12 tokens, the longest from 40" in cut.values["sentence"]
+    assert cut.values["places"] == [f"{source / 'train.csv'}:62"]
+    assert kinds.index("finding") < kinds.index("step")
+
+
+def test_the_record_of_confusions_holds_their_intervals(tmp_path: Path) -> None:
+    confusion = train(small_data(tmp_path, 120), out=tmp_path / "run", **SMALL).metrics["confusion"]
+    assert confusion["n"] == sum(map(sum, confusion["counts"])) == 12
+    low, counts, high = (torch.tensor(confusion[name]) for name in ("low", "counts", "high"))
+    assert (low <= counts).all() and (counts <= high).all() and (low < high).any()
+
+
 def test_test_labels_change_nothing_but_the_test_figures(tmp_path: Path) -> None:
     source = split_data(tmp_path)
     honest = train(source, out=tmp_path / "honest", **SMALL)

@@ -21,18 +21,18 @@ def check_texts(splits: dict[str, list[Example]]) -> Iterator[Finding]:
 
 
 def check_lengths(
-    splits: dict[str, list[Example]], token_counts: dict[str, Sequence[int]], max_tokens: int
+    splits: dict[str, list[Example]], counts_of: dict[str, Sequence[int]], limit: int, unit: str = "tokens"
 ) -> Iterator[Finding]:
-    """How many texts of each split the limit cuts, where they stand, and how long the longest is."""
-    for name, counts in token_counts.items():
-        cut = [example for example, count in zip(splits[name], counts, strict=True) if count > max_tokens]
+    """How many texts of each split the limit cuts, where they stand, and how long the longest is, in `unit`."""
+    for name, counts in counts_of.items():
+        cut = [example for example, count in zip(splits[name], counts, strict=True) if count > limit]
         if cut:
             share = len(cut) / len(counts)
             texts = counted(len(cut), "text", "texts") + f" of {split_words(name)} ({100 * share:.1f} %)"
             verb = "is" if len(cut) == 1 else "are"
             yield finding(
                 "warning" if share > MANY_CUT else "note",
-                f"{texts} {verb} cut to {max_tokens:,} tokens, the longest from {max(counts):,}",
+                f"{texts} {verb} cut to {limit:,} {unit}, the longest from {max(counts):,}",
                 cut,
                 "raise the limit if the ends of texts matter" if share > MANY_CUT else "",
             )

@@ -3,6 +3,7 @@
 import datetime
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,8 @@ class Run:
         """Give the directory its final name and drop what only resuming needs."""
         final = self.path.with_name(self.name)
         os.rename(self.path, final)
-        for left in (*final.glob("checkpoint.safetensors"), *final.glob("folds/*/checkpoint.safetensors")):
-            left.unlink()
+        (final / "checkpoint.safetensors").unlink(missing_ok=True)
+        shutil.rmtree(final / "folds", ignore_errors=True)
         return Run(final)
 
 

@@ -1,7 +1,6 @@
 """evaluate(run): measure a trained model again, on the rows it was tested on or on other data."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +32,10 @@ def evaluate(
     data: str | os.PathLike[str] | None = None,
     *,
     allow_code: bool = False,
-    watch: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure a run on `data` (its test split where it has one), or on its own test rows where the data still stands.
+
+    The protocol says how many rows had no label and were left out, and how many the model was trained on.
 
     Raises: UsageError where the data changed or is gone, lacks the run's columns, or holds a label the model never met.
     """
@@ -48,9 +48,17 @@ def evaluate(
     prepare, task = predictor.preprocessing, predictor.task
     targets = task.targets(labeled)
     items = prepare.encode([row.text for row in labeled], [row.pair for row in labeled])
-    tell = None if watch is None else (lambda done: watch(done, len(items)))
-    logits = predict_logits(predictor.network, prepare, items, watch=tell)
+    logits = predict_logits(predictor.network, prepare, items)
+    protocol += _caveats(opened, len(examples) - len(labeled), labeled)
     return Evaluation(task.measure(logits, targets), labeled, task.predict(logits), protocol)
+
+
+def _caveats(run: Run, unlabeled: int, rows: list[Example]) -> str:
+    """What a reader of the figures must know of the rows, behind the protocol."""
+    trained = set(run.data["splits"]["train"])
+    known = sum(key in trained for key in split_ids(Splits([], [], rows))["test"])
+    said = f"; {unlabeled:,} without a label left out" if unlabeled else ""
+    return said + (f"; {known:,} of them stand in its training rows" if known else "")
 
 
 def _recorded(run: Run) -> tuple[list[Example], str]:
@@ -74,6 +82,8 @@ def _recorded(run: Run) -> tuple[list[Example], str]:
         raise UsageError(
             f"{len(ids) - len(found)} test rows of {run.path} are not in {path}; name data to evaluate it on"
         )
+    if run.recipe.evaluate.folds:
+        return found, "the held-out rows of fold 1, whose model the run keeps, read again"
     return found, "the rows of the run's own test split, read again"
 
 

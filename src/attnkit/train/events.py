@@ -12,6 +12,7 @@ class Event:
     """`kind` and its `values`.
 
     - said        sentence: something inferred, chosen or done
+    - choice      field, value, reason: a recipe field that the data settled
     - finding     level ("error", "warning", "note"), sentence, places: from the data check
     - start       epochs, steps_an_epoch, parameters, train, validation, test (rows); fold, folds where there are folds
     - step        epoch, step, steps (in all), loss, learning_rate

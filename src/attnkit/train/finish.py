@@ -56,8 +56,7 @@ def metrics_record(recipe: Recipe, results: Results) -> dict[str, Any]:
             "deviation": statistics.stdev(each),
         }
     if isinstance(results.task, SingleLabel) and results.test_logits is not None and results.test_targets is not None:
-        confusion = results.task.confusion(results.test_logits, results.test_targets)
-        record["confusion"] = {"classes": list(results.task.classes), "counts": confusion.counts.tolist()}
+        record["confusion"] = results.task.confusion(results.test_logits, results.test_targets).to_dict()
     return record
 
 

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -230,33 +230,25 @@ class Loop:
             raise UsageError(
                 f"{self.checkpoint} does not fit this model and recipe; delete the unfinished run and start again"
             ) from None
-        torch.set_num_threads(threads)
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+            self.say("said", sentence=f"computing with {threads} threads, as the run was begun: others round otherwise")
         if self.say.log is not None:
             self.say.log.cut(log_bytes)
         self.say("said", sentence=f"going on from step {self.at.step} of {self.steps}")
 
 
-def predict_logits(
-    model: nn.Module,
-    prepare: Preprocessing,
-    items: Sequence[Ids],
-    batch_rows: int = 64,
-    watch: Callable[[int], None] | None = None,
-) -> Tensor:
+def predict_logits(model: nn.Module, prepare: Preprocessing, items: Sequence[Ids], batch_rows: int = 64) -> Tensor:
     """Logits (n, C) in the order of `items`, in float32, dropout off."""
     if not items:
         raise UsageError("there are no texts to predict; give at least one")
     model.eval()
     logits: list[Tensor | None] = [None] * len(items)
-    done = 0
     with torch.inference_mode():
         for numbers in bucket_batches(prepare.lengths(items), batch_rows, shuffle=False):
             rows = model(*prepare.collate([items[number] for number in numbers]))
             for number, row in zip(numbers, rows, strict=True):
                 logits[number] = row
-            done += len(numbers)
-            if watch is not None:
-                watch(done)
     return torch.stack([row for row in logits if row is not None])
 
 

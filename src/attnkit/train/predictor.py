@@ -129,8 +129,9 @@ class Predictor:
         return self.preprocessing.encode([str(text) for text in texts])
 
     def _cut(self, text: Text, read: int) -> int:
-        whole = " ".join(text) if isinstance(text, (tuple, list)) else text
-        return max(0, len(self.preprocessing.tokenizer.encode_all([whole], 1_000_000)[0]) - read)
+        tokenizer = self.preprocessing.tokenizer
+        whole = tokenizer.encode_all([text]) if isinstance(text, str) else tokenizer.encode_pair([text[0]], [text[1]])
+        return max(0, len(whole[0]) - read)
 
 
 def load(run: str | os.PathLike[str] | Run, *, allow_code: bool = False) -> Predictor:

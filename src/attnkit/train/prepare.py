@@ -1,11 +1,13 @@
 """From a path to splits that may be trained on: read, understand, check, split."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnkit.data.check import check
+from attnkit.data.check_texts import check_lengths
 from attnkit.data.examples import Example, to_examples
 from attnkit.data.readers import read
 from attnkit.data.schema import Schema, infer_schema
@@ -15,6 +17,7 @@ from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
 from attnkit.task.choose import task_for
 from attnkit.train.events import Say
+from attnkit.train.preprocessing import Ids, Preprocessing
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,23 @@ def check_source(splits: dict[str, list[Example]], schema: Schema, say: Say) -> 
     if errors:
         more = f" ({len(errors) - 1} more: `attn check` lists them)" if len(errors) > 1 else ""
         raise UsageError(errors[0].sentence + more)
+
+
+def check_cut(
+    splits: dict[str, list[Example]], prepare: Preprocessing, items: dict[str, Sequence[Ids]], say: Say
+) -> None:
+    """Report how many texts the limit on length cuts; only those that reach it are counted in full."""
+    limit = prepare.max_sentences if prepare.hierarchical else prepare.max_tokens
+    whole = replace(prepare, max_tokens=sys.maxsize, max_sentences=sys.maxsize)
+    counts = {name: prepare.lengths(held) for name, held in items.items()}
+    for name, lengths in counts.items():
+        full = [row for row, length in enumerate(lengths) if length >= limit]
+        rows = [splits[name][row] for row in full]
+        uncut = whole.lengths(whole.encode([row.text for row in rows], [row.pair for row in rows])) if rows else []
+        for row, length in zip(full, uncut, strict=True):
+            lengths[row] = length
+    for found in check_lengths(splits, dict(counts), limit, "sentences" if prepare.hierarchical else "tokens"):
+        say("finding", level=found.level, sentence=found.sentence, places=list(found.places[:20]))
 
 
 def data_sha256(path: Path) -> str:

@@ -20,7 +20,7 @@ from attnkit.task.metrics import Measure
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.loop import Loop, Rows, predict_logits
-from attnkit.train.prepare import Source
+from attnkit.train.prepare import Source, check_cut
 from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.saved_model import save_model
 from attnkit.train.settle import settle
@@ -69,17 +69,22 @@ def train_splits(
     """Train on given splits inside `folder`; the recipe, once complete, is saved in `root`."""
     splits = labeled_only(splits, say)
     task = source.task.fitted(splits.train)
-    recipe, prepare = _preprocess(root, folder, recipe, splits.train, say)
-    if not (root / "data.json").exists():
+    # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
+    if not all((root / name).exists() for name in ("recipe.toml", "data.json")):
         write_record(root / "data.json", data_record(source, splits))
+    recipe, prepare = _preprocess(root, folder, recipe, splits.train, say)
     torch.manual_seed(recipe.train.seed)
     try:
         model = build_model(recipe.model, prepare.tokenizer.size, task.outputs, allow_code=allow_code)
-        train, validation = (_rows(part, prepare, task) for part in (splits.train, splits.validation))
+        parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+        rows = {name: _rows(part, prepare, task) for name, part in parts.items()}
+        train, validation, test = rows.values()
         # An operator may refuse what only the data shows, such as texts longer than it was built for.
         predict_logits(model, prepare, [max(train.items, key=len)])
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if announce is None or announce["fold"] == 1:
+        check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
     loop = Loop(model, task, prepare, train, validation, recipe.train, folder / "checkpoint.safetensors", say)
     say(
         "start",
@@ -102,7 +107,6 @@ def train_splits(
     results = Results(task, sizes, loop.at.history, loop.at.finished, task.measure(logits, validation.targets))
     results.earlier_seconds = loop.earlier_seconds
     if splits.test:
-        test = _rows(splits.test, prepare, task)
         results.test_logits, results.test_targets = predict_logits(model, prepare, test.items), test.targets
         results.test = task.measure(results.test_logits, results.test_targets)
     if recipe.evaluate.baselines and splits.test:

@@ -12,7 +12,7 @@ import torch
 from attnkit.errors import UsageError
 from attnkit.run.allocator import keep_freed_memory
 from attnkit.run.directory import PARTIAL, Run, default_path
-from attnkit.run.log import Log
+from attnkit.run.log import Log, read_log
 from attnkit.run.machine import Stopwatch, describe_machine, peak_bytes
 from attnkit.run.recipe import Recipe, load_recipe, recipe_from_plain
 from attnkit.run.record import read_record, write_record
@@ -66,7 +66,8 @@ def train(
         try:
             return _train_in(run, wanted, source, say, ctrl_c, allow_code)
         except UsageError:
-            if not begun:
+            # A refusal after the first step, such as of the test rows, must not cost what was trained.
+            if not begun and not any(line["event"] == "step" for line in read_log(run.path / "log.jsonl")):
                 _remove(run.path, made)
             raise
         except KeyboardInterrupt:
@@ -82,9 +83,17 @@ def _train_in(run: Run, wanted: Recipe, source: Source | None, say: Say, ctrl_c:
     stored = folder / "recipe.toml"
     recipe = _same(load_recipe(stored, allow_code=allow_code), wanted, folder) if stored.exists() else wanted
     say.log = Log(folder / "log.jsonl")
-    source = source or read_source(recipe, Say())
+    if source is None:
+        # Data may have moved since; that it is the same is seen below.
+        place = {"data.path": wanted.data.path} if wanted.data.path else {}
+        heard = Say()
+        source = read_source(recipe.with_values(place, allow_code=allow_code), heard)
+        say.sentences += heard.sentences
     if (folder / "data.json").exists() and read_record(folder / "data.json")["sha256"] != source.sha256:
-        raise UsageError(f"{source.path} changed since {folder} was begun; put it back, or train anew without --resume")
+        raise UsageError(
+            f"{source.path} changed since {folder} was begun, or is other data; put it back, or train anew without "
+            "--resume"
+        )
     work = cross_validate if recipe.evaluate.folds else train_once
     results = work(folder, recipe, source, say, ctrl_c, allow_code)
     if results is None:
