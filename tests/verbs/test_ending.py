@@ -124,6 +124,11 @@ def test_a_sentence_is_one_line_with_its_stop() -> None:
     assert faults.one_sentence("is it?") == "is it?"
 
 
+def test_a_full_disk_is_said_plainly() -> None:
+    code, said = faults.ending_of(OSError(28, "No space left on device"))
+    assert code == 1 and "No space left on device" in said and "unforeseen" not in said
+
+
 def test_a_closed_pipe_is_quiet() -> None:
     read, write = os.pipe()
     os.close(read)

@@ -31,6 +31,10 @@ def spread(scores):
 
 def half(scores):
     return scores.softmax(-1) / 2
+
+def doubled(fn, scores, allowed):
+    hidden = scores if allowed is None else scores.masked_fill(~allowed, float("-inf"))
+    return 2 * torch.nan_to_num(fn(hidden), nan=0.0)
 """
 
 
@@ -65,6 +69,7 @@ def test_laws_of_our_own_and_of_a_stranger(here: Path) -> None:
     assert attn("laws", "strange_attention:right", "--claim", "causal").code == 1
     assert attn("laws", "strange_attention:spread", "--normalizer").code == 0
     assert "breaks" in attn("laws", "strange_attention:half", "--normalizer").fault
+    assert attn("laws", "strange_attention:half", "--normalizer", "--call", "strange_attention:doubled").code == 0
     assert "right" in attn("laws", "strange_attention:rihgt").fault
 
 

@@ -31,6 +31,8 @@ def ending_of(error: BaseException) -> tuple[int, str]:
                 FAILED,
                 f"{error.filename} cannot be used ({error.strerror}); check the name, its rights and the disk",
             )
+        case OSError() if error.strerror:
+            return FAILED, f"the system refused ({error.strerror}); check the disk and its room"
     return (
         FAILED,
         f"something unforeseen happened ({type(error).__name__}: {error}); run it again with --debug to see where",

@@ -16,7 +16,9 @@ def laws(
     target: Annotated[str, Parameter(help="A catalogue name, or `module:callable` found from the current folder.")],
     /,
     *,
-    call: Annotated[str | None, Parameter(help="`module:adapter`, called as adapter(fn, q, k, v, where).")] = None,
+    call: Annotated[
+        str | None, Parameter(help="`module:adapter` of (fn, q, k, v, where) or (fn, scores, allowed).")
+    ] = None,
     claim: Annotated[
         tuple[ClaimName, ...], Parameter(help="What yours promises; may be repeated.", show_default=False)
     ] = (),
@@ -29,8 +31,8 @@ def laws(
 ) -> int:
     """Run every law on an attention, and say which hold, which fail and which do not apply.
 
-    A callable of yours gets (q, k, v, where), tensors as (batch, heads, length, width); where.keep is the padding mask,
-    True = keep. Exit code 1 where a law fails.
+    Yours gets (q, k, v, where), tensors as (batch, heads, length, width); where.keep is the padding mask, True = keep.
+    Exit code 1 where a law fails.
 
     For example:
 
@@ -48,11 +50,13 @@ def laws(
     facts = {name.replace("-", "_"): True for name in claim}
     try:
         fn = load_target(target) if ":" in target else named(target)
+        adapter = load_target(call) if call else None
+        claims = Facts(window=window, **facts) if claim or window is not None else None
+        if normalizer and claims:
+            raise UsageError("--claim and --window are about an attention, not a normalizer; leave them out")
         if normalizer:
-            report = check_normalizer(fn, generator=generator)
+            report = check_normalizer(fn, adapter, generator=generator)
         else:
-            adapter = load_target(call) if call else None
-            claims = Facts(window=window, **facts) if facts or window else None
             report = check_attention(fn, claims, adapter, generator=generator)
     except ValueError as error:
         raise UsageError(str(error)) from error

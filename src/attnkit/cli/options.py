@@ -10,4 +10,3 @@ AllowCode = Annotated[
     bool,
     Parameter(help="Let the recipe or operator name your own `module:Name`, which is imported.", show_default=False),
 ]
-Quiet = Annotated[bool, Parameter(help="Say nothing but the result.", show_default=False)]

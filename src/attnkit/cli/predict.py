@@ -41,7 +41,7 @@ def predict(
     from attnkit.train.predictor import load
     from attnkit.train.shading import shading
 
-    check_sources(texts, file, out, where, json)
+    check_sources(texts, file, out, where, json, text=text, pair=pair)
     predictor = load(run, allow_code=allow_code)
     if file is not None:
         rows, content = predict_file(

@@ -66,11 +66,16 @@ def columns_of(prediction: Prediction, probabilities: bool) -> dict[str, Any]:
     return columns
 
 
-def check_sources(texts: Sequence[str], file: object, out: object, where: bool, json: bool) -> None:
-    """Refuse combinations of options that cannot all be honoured.
+def check_sources(
+    texts: Sequence[str], file: Path | None, out: Path | None, where: bool, json: bool, **of_file: str | None
+) -> None:
+    """Refuse combinations of options that cannot all be honoured; `of_file` are those that name columns of the file.
 
     Raises: UsageError naming the two that clash.
     """
+    named = [f"--{name}" for name, value in of_file.items() if value is not None]
+    if named and (file is None or file.suffix.lower() == ".txt"):
+        raise UsageError(f"{named[0]} names a column and needs --file with a file that has columns; leave it out")
     if file is not None and texts:
         raise UsageError("texts and --file cannot be given together; leave one out")
     if file is not None and where:
@@ -140,6 +145,8 @@ def _rows(
         raise UsageError(f"{path} holds the splits {', '.join(tables)}; name one file")
     table = next(iter(tables.values()))
     schema = predictor.schema
+    if pair is not None and not predictor.paired:
+        raise UsageError(f"--pair {pair} names a second text and this model reads single texts; leave it out")
     columns = [text or schema.text[0], *([pair or schema.text[1]] if predictor.paired else [])]
     examples = to_examples(table, Schema(tuple(columns), None, schema.kind, schema.classes))
     texts = [(row.text, row.pair or "") if predictor.paired else row.text for row in examples]

@@ -20,6 +20,8 @@ class Facts:
     """What is claimed of an attention: True is held to, False is to be seen failing, None says nothing.
 
     `window` is the number of keys each query sees once the sequence is longer than it.
+
+    Raises: ValueError where `window` is below one.
     """
 
     rows_sum_to_one: bool | None = None
@@ -27,6 +29,10 @@ class Facts:
     causal: bool | None = None
     order_free: bool | None = None
     window: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"a window holds at least 1 key; got {self.window}")
 
 
 @dataclass(frozen=True, eq=False)
