@@ -29,10 +29,9 @@ def laws(
     seed: Annotated[int, Parameter(help="Seed of the sizes and numbers it is tried on.")] = 0,
     json: Json = False,
 ) -> int:
-    """Run every law on an attention, and say which hold, which fail and which do not apply.
+    """Run every law on an attention, and say which hold, which fail (exit code 1) and which do not apply.
 
     Yours gets (q, k, v, where), tensors as (batch, heads, length, width); where.keep is the padding mask, True = keep.
-    Exit code 1 where a law fails.
 
     For example:
 
