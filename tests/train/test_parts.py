@@ -85,6 +85,15 @@ def test_the_data_choose_and_say_why() -> None:
     assert all(reason for reason in choices.reasons.values())
 
 
+def test_more_classes_take_more_epochs() -> None:
+    epochs = []
+    for classes in (2, 77):
+        choices = Choices(Recipe().with_values({"batch_rows": 32}))
+        choose_training(choices, 9000, classes)
+        epochs.append(choices.recipe.train.epochs)
+    assert epochs == [5, 11]
+
+
 def test_long_documents_are_read_as_sentences_and_pairs_are_not() -> None:
     for paired in (False, True):
         choices = Choices(Recipe())

@@ -11,7 +11,8 @@ from attnkit.run.recipe import Recipe
 LONG_DOCUMENT_TOKENS = 400
 LONGEST_TOKENS = 512
 SHORT_TEXT_TOKENS = 100
-WANTED_STEPS = 3000
+WANTED_STEPS = 1500
+STEPS_A_CLASS = 20
 FEW_DOCUMENTS = 10_000
 MANY_TOKENS = 300_000
 
@@ -103,11 +104,17 @@ def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
         choices.settle("train.batch_rows", 32 if rows < 20_000 else 64, f"{rows} training texts")
 
 
-def choose_training(choices: Choices, rows: int) -> None:
-    """Settle the optimization from how many steps an epoch has."""
+def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
+    """Settle the optimization from how many steps an epoch has and how many classes there are to tell apart."""
     batch = choices.recipe.train.batch_rows
     steps = -(-rows // int(batch)) if batch != "auto" else 1
-    epochs = max(5, min(10 if choices.recipe.model.hierarchical is True else 20, round(WANTED_STEPS / steps)))
+    epochs = max(
+        5,
+        min(
+            10 if choices.recipe.model.hierarchical is True else 20,
+            round((WANTED_STEPS + STEPS_A_CLASS * classes) / steps),
+        ),
+    )
     choices.settle("train.epochs", epochs, f"about {epochs * steps} steps; stops earlier where validation says so")
     choices.settle("train.learning_rate", 0.002, "twice the usual rate of Adam: embeddings learn from few words a step")
     choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")

@@ -36,7 +36,7 @@ def settle(recipe: Recipe, train: Sequence[Example]) -> tuple[Choices, TextToken
         counts = [len(ids) for ids in tokenizer.encode_pair([r.text for r in train], [r.pair or "" for r in train])]
     choose_lengths(choices, counts, paired)
     choose_model(choices, len(train), sorted(counts)[len(counts) // 2])
-    choose_training(choices, len(train))
+    choose_training(choices, len(train), len({row.label for row in train if isinstance(row.label, str)}))
     if choices.recipe.model.hierarchical is True and paired:
         raise UsageError("hierarchical models read one text, not pairs; set model.hierarchical = false")
     return choices, tokenizer
