@@ -175,5 +175,5 @@ def test_doctor_knows_the_extras_of_the_project() -> None:
     extras = {name: wanted for name, wanted in project["optional-dependencies"].items() if name != "dev"}
     bare = {name: tuple(one.split(">")[0].split("=")[0] for one in wanted) for name, wanted in extras.items()}
     assert bare == doctor.EXTRAS
-    core = {one.split(">")[0] for one in project["dependencies"]} - {"torch", "tomli-w"}
+    core = {one.split(">")[0] for one in project["dependencies"]} - {"torch"}
     assert core == set(doctor.CORE)
