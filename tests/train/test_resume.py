@@ -152,6 +152,8 @@ def test_resume_follows_data_that_moved_and_refuses_other_data(tmp_path: Path, w
     (tmp_path / "other").mkdir()
     with pytest.raises(UsageError, match="or is other data"):
         train(small_data(tmp_path / "other", 40), out=tmp_path / "run", resume=True, **SETTINGS)
+    # What a process killed while writing leaves behind.
+    (tmp_path / "run.partial" / "checkpoint.safetensors.1.partial").write_bytes(b"half")
     moved = source.rename(tmp_path / "other" / "moved.csv")
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
@@ -163,6 +165,7 @@ def test_resume_follows_data_that_moved_and_refuses_other_data(tmp_path: Path, w
         torch.set_num_threads(threads)
     assert_same_end(tmp_path / "run", whole)
     assert any(f"computing with {threads} threads" in said for said in heard)
+    assert not list(run.path.rglob("*.partial"))
     # What was inferred at the beginning stands in the report all the same.
     assert "The text is the column &#x27;text&#x27;" in (run.path / "report.html").read_text("utf-8")
 

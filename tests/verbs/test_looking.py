@@ -136,6 +136,10 @@ def test_info_says_what_anything_is(trained: Path, here: Path) -> None:
     assert json.loads(attn("info", run / "recipe.toml", "--json").out)["kind"] == "recipe"
     assert json.loads(attn("info", run / "model" / "weights.safetensors", "--json").out)["kind"] == "weights"
     assert "120 rows" in attn("info", trained / "reviews.csv").out
+    (here / "own_operator.py").write_text("raise SystemExit('it ran')\n")
+    (here / "own.toml").write_text('[model]\npooling = "own_operator:Mine"\n')
+    assert "--allow-code" in attn("info", "own.toml").fault
+    assert "--allow-code" in attn("train", trained / "reviews.csv", "--recipe", "own.toml", "--attention", "t5").fault
     (here / "run.partial").mkdir()
     assert "no step yet" in attn("info", "run.partial").out
     assert "unfinished" in attn("info", "run").fault

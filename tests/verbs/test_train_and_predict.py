@@ -146,6 +146,12 @@ def test_a_file_keeps_its_kind_and_gains_columns(name: str, trained: Path, here:
     assert listing(here) == before
 
 
+def test_numbers_of_the_file_are_written_whole(trained: Path, here: Path) -> None:
+    (here / "in.jsonl").write_text(json.dumps({"text": TEXTS[0], "views": 1234567.125}) + "\n")
+    assert attn("predict", trained / "run", "--file", "in.jsonl", "--out", "out.csv").code == 0
+    assert rows_of("out.csv", (here / "out.csv").read_text())[0]["views"] == "1234567.125"
+
+
 def test_lines_of_a_text_file(trained: Path, here: Path) -> None:
     (here / "in.txt").write_text("\n".join(TEXTS) + "\n")
     wanted = attnkit.load(trained / "run").predict(TEXTS)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from attnkit.cli.options import Json
+from attnkit.cli.options import AllowCode, Json
 from attnkit.cli.terminal import complain, say, show_json
 
 
@@ -13,6 +13,7 @@ def info(
     path: Annotated[Path, Parameter(help="Anything: a run, a data file or folder, a recipe, weights.")],
     /,
     *,
+    allow_code: AllowCode = False,
     json: Json = False,
 ) -> int:
     """Explain a path: what it is, what it holds, what is missing, and what to do with it.
@@ -24,7 +25,7 @@ def info(
     """
     from attnkit.train.explain import explain
 
-    found = explain(path)
+    found = explain(path, allow_code=allow_code)
     if json:
         show_json(found.to_dict())
     else:

@@ -53,4 +53,4 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, (list, tuple, dict)):
         return json.dumps(value, ensure_ascii=False)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return str(value)

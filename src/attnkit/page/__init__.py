@@ -1,1 +1,1 @@
-"""Self-contained HTML pages: no script from elsewhere, every piece of text escaped."""
+"""Pages and pictures to look at: HTML with no script from elsewhere and every piece of text escaped, and PNG."""

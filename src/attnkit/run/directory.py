@@ -102,7 +102,9 @@ class Run:
         """Give the directory its final name and drop what only resuming needs."""
         final = self.path.with_name(self.name)
         os.rename(self.path, final)
-        (final / "checkpoint.safetensors").unlink(missing_ok=True)
+        # What a killed process was just writing stands beside its target.
+        for left in (final / "checkpoint.safetensors", *final.rglob(f"*{PARTIAL}")):
+            left.unlink(missing_ok=True)
         shutil.rmtree(final / "folds", ignore_errors=True)
         return Run(final)
 

@@ -33,6 +33,8 @@ def cross_validate(
     k = recipe.evaluate.folds
     rows = to_examples(joined("all", list(source.tables.values())), source.schema)
     labeled = [row for row in rows if row.label is not None and row.text.strip()]
+    if len(labeled) < len(rows):
+        say("said", sentence=f"{len(rows) - len(labeled):,} rows without a label or a text are left out")
     if len(source.tables) > 1:
         say("said", sentence=f"the splits of the data are joined, and cut into {k} folds")
     done: list[Checkpoint] = []

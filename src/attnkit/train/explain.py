@@ -43,8 +43,8 @@ class Explained:
         return asdict(self)
 
 
-def explain(path: str | os.PathLike[str]) -> Explained:
-    """What stands at `path`.
+def explain(path: str | os.PathLike[str], *, allow_code: bool = False) -> Explained:
+    """What stands at `path`; an operator of the user's own is imported only with `allow_code`.
 
     Raises: UsageError where nothing does, or where a file of ours is damaged.
     """
@@ -54,9 +54,9 @@ def explain(path: str | os.PathLike[str]) -> Explained:
         hint = f"; {partial} is there, an unfinished run" if partial.is_dir() else "; check the name"
         raise UsageError(f"there is nothing at {place}{hint}")
     if is_run(place):
-        return _finished(place) if Run(place).complete else _unfinished(place)
+        return _finished(place, allow_code) if Run(place).complete else _unfinished(place)
     if place.is_file() and place.suffix == ".toml":
-        load_recipe(place, allow_code=True)
+        load_recipe(place, allow_code=allow_code)
         return Explained(
             str(place), "recipe", ["A recipe, whole and valid."], next=[f"attn train DATA --recipe {place}"]
         )
@@ -65,12 +65,12 @@ def explain(path: str | os.PathLike[str]) -> Explained:
     return _data(place)
 
 
-def _finished(place: Path) -> Explained:
+def _finished(place: Path, allow_code: bool) -> Explained:
     found = Explained(str(place), "run", missing=[name for name in RUN_FILES if not (place / name).is_file()])
     if found.missing:
         found.sentences.append("A run directory that is not whole.")
         return found
-    run, predictor = Run(place), load(place, allow_code=False)
+    run, predictor = Run(place), load(place, allow_code=allow_code)
     metrics, record, recipe = run.metrics, run.data, run.recipe
     found.sentences.append(f"A finished run on {record['path']}.")
     count = sum(parameter.numel() for parameter in predictor.network.parameters())
@@ -101,8 +101,10 @@ def _data_state(record: dict[str, Any]) -> str:
 
 def _unfinished(place: Path) -> Explained:
     found = Explained(str(place), "unfinished run", ["A run that was not finished."])
-    checkpoint = place / "checkpoint.safetensors"
-    if checkpoint.is_file():
+    checkpoint, folds = place / "checkpoint.safetensors", len(list((place / "folds").glob("*.safetensors")))
+    if folds:
+        found.sentences.append(f"{folds} of its folds {'is' if folds == 1 else 'are'} done.")
+    elif checkpoint.is_file():
         facts = load_checkpoint(checkpoint).facts
         found.sentences.append(f"It stands at epoch {facts.get('epoch', 0) + 1}, step {facts.get('step', 0)}.")
     else:

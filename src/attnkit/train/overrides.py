@@ -43,7 +43,7 @@ def overrides(
     if attention is not None:
         encoder = chosen.get("encoder", chosen.get("model.encoder"))
         if encoder is None and recipe is not None:
-            encoder = load_recipe(recipe, allow_code=True).model.encoder
+            encoder = load_recipe(recipe, allow_code=None).model.encoder
         field = "attention" if encoder == "transformer" else "pooling"
         if field in chosen or f"model.{field}" in chosen:
             raise UsageError(
