@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,27 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of each `attn` line in the page's shell blocks."""
+    lines = [line.strip() for code in blocks(page, "sh") for line in code.splitlines()]
+    lines = [line.rpartition(" | ")[2].removeprefix(".venv/bin/") for line in lines]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("attn ")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
+def test_commands_are_taken_as_they_stand(page: Path) -> None:
+    from attnkit.cli.app import make_app
+    from attnkit.cli.predict import predict
+    from attnkit.train.predict_rows import check_sources
+
+    for words in commands(page):
+        verb, bound, _ = make_app().parse_args(words, print_error=False, exit_on_error=False)
+        if verb is predict:
+            bound.apply_defaults()
+            given = bound.arguments
+            check_sources(*(given[name] for name in ("texts", "file", "out", "where", "json")))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

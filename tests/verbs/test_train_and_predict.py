@@ -74,7 +74,8 @@ def test_a_run_is_done_again_from_its_recipe(trained: Path, here: Path) -> None:
 def test_evaluate_finds_the_figures_of_the_run(trained: Path, here: Path) -> None:
     run = trained / "run"
     told = json.loads(attn("evaluate", run, "--json").out)
-    assert told["measures"] == attnkit.Run.open(run).metrics["test"]
+    metrics = attnkit.Run.open(run).metrics
+    assert told["measures"] == metrics["test"] and told["confusion"] == metrics["confusion"]
     shown = attn("evaluate", run).out
     assert "class" in shown and "bad" in shown and f"{told['measures']['accuracy']['value']:.4f}" in shown
     other = here / "other.csv"

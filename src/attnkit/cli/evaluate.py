@@ -33,7 +33,8 @@ def evaluate(
     found = measure(run, data, allow_code=allow_code)
     figures = {name: figure.to_dict() for name, figure in found.measures.items()}
     if json:
-        show_json({"run": str(run), "protocol": found.protocol, "measures": figures})
+        confusion = found.confusion.to_dict() if found.confusion else None
+        show_json({"run": str(run), "protocol": found.protocol, "measures": figures, "confusion": confusion})
         return
     show_figures([(run.name, figures)], title=f"Measured on {found.protocol}")
     show_classes(figures)

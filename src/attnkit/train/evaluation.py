@@ -11,7 +11,8 @@ from attnkit.data.split import Splits, split_ids
 from attnkit.errors import UsageError
 from attnkit.run.directory import Run
 from attnkit.task.base import Prediction
-from attnkit.task.metrics import Measure
+from attnkit.task.metrics import Confusion, Measure
+from attnkit.task.single_label import SingleLabel
 from attnkit.train.loop import predict_logits
 from attnkit.train.predictor import load
 from attnkit.train.prepare import data_sha256
@@ -19,12 +20,16 @@ from attnkit.train.prepare import data_sha256
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Measures by name, the rows they stand on with the prediction of each, and how the rows were chosen."""
+    """Measures by name, the rows they stand on with the prediction of each, how the rows were chosen, the confusion.
+
+    `confusion` is None where rows have no single class.
+    """
 
     measures: dict[str, Measure]
     examples: list[Example]
     predictions: list[Prediction]
     protocol: str
+    confusion: Confusion | None = None
 
 
 def evaluate(
@@ -50,7 +55,8 @@ def evaluate(
     items = prepare.encode([row.text for row in labeled], [row.pair for row in labeled])
     logits = predict_logits(predictor.network, prepare, items)
     protocol += _caveats(opened, len(examples) - len(labeled), labeled)
-    return Evaluation(task.measure(logits, targets), labeled, task.predict(logits), protocol)
+    confusion = task.confusion(logits, targets) if isinstance(task, SingleLabel) else None
+    return Evaluation(task.measure(logits, targets), labeled, task.predict(logits), protocol, confusion)
 
 
 def _caveats(run: Run, unlabeled: int, rows: list[Example]) -> str:
