@@ -53,8 +53,8 @@ BUGS = [
     Bug(
         "mask polarity turned round",
         "attention/normalizer/base.py",
-        "scores_BHTS.masked_fill(~allowed_BHTS, fill)",
-        "scores_BHTS.masked_fill(allowed_BHTS, fill)",
+        "scores_BHTS.masked_fill(~allowed_BHTS",
+        "scores_BHTS.masked_fill(allowed_BHTS",
         OPERATOR,
     ),
     Bug(
@@ -128,7 +128,13 @@ BUGS = [
         "x_BGSD.repeat(1, heads // groups, 1, 1)",
         OPERATOR,
     ),
-    Bug("padding taken for landmarks", "attention/factored/nystrom.py", None, None, OPERATOR),
+    Bug(
+        "padding taken for landmarks",
+        "attention/factored/nystrom.py",
+        "landmarks(k, where.keep, self.landmarks)",
+        "landmarks(k, None, self.landmarks)",
+        OPERATOR,
+    ),
     Bug(
         "sparsemax support one too small",
         "attention/normalizer/sparsemax.py",
@@ -161,7 +167,7 @@ BUGS = [
     Bug(
         "pooling queries stand at the padded end",
         "layers/attention_pooling.py",
-        "(keep.sum(-1, keepdim=True) - 1)",
+        "(keep * torch.arange(S, device=keep.device)).amax(-1, keepdim=True)",
         "(0 * keep.sum(-1, keepdim=True) + S - 1)",
         OPERATOR,
     ),
@@ -189,8 +195,8 @@ BUGS = [
     Bug(
         "test rows choose the weights",
         "train/single.py",
-        "for part in (splits.train, splits.validation))",
-        "for part in (splits.train, splits.test or splits.validation))",
+        '"validation": splits.validation, "test": splits.test}',
+        '"validation": splits.test or splits.validation, "test": splits.test}',
         TRAINING,
     ),
     Bug(
@@ -224,8 +230,8 @@ BUGS = [
     Bug(
         "accuracy of the training rows reported",
         "train/single.py",
-        "test = _rows(splits.test, prepare, task)",
-        "test = _rows(splits.train, prepare, task)",
+        "predict_logits(model, prepare, test.items), test.targets",
+        "predict_logits(model, prepare, train.items), train.targets",
         TRAINING,
     ),
     Bug(
