@@ -10,7 +10,7 @@ table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.25rem .7rem;
 td,th{border-bottom:1px solid #ddd}.cell{text-align:right;min-width:2.2rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.big{font-size:2.2rem;font-weight:600;margin:.2rem 0}
 .box{background:#f4f4f1;border-left:4px solid #888;padding:.6rem 1rem;margin:1rem 0}
-svg{background:#fafafa;border:1px solid #ddd}.scroll{overflow-x:auto}small,.muted{color:#555}
+svg{background:#fafafa;border:1px solid #ddd}.scroll{overflow-x:auto}summary{cursor:pointer}td small{display:block;white-space:nowrap}small,.muted{color:#555}
 """
 _MOST_CLASSES = 30
 _MOST_CONFUSIONS = 20
@@ -50,12 +50,15 @@ def _measures(metrics: Mapping[str, Any]) -> str:
     where = "test" if metrics["test"] else "validation"
     columns = [("this model", metrics[where])] + [(one["name"], one["measures"]) for one in metrics["baselines"]]
     head = "".join(f'<th class="n">{escape(name)}</th>' for name, _ in columns)
-    lines = []
+    # A class's own figures are named "measure:class"; there may be hundreds, so they are folded away.
+    lines: dict[bool, list[str]] = {False: [], True: []}
     for name, measure in metrics[where].items():
         cells = "".join(f'<td class="n">{_figure(held.get(name))}</td>' for _, held in columns)
-        lines.append(f'<tr><td>{escape(name)}</td>{cells}<td class="n">{measure["n"]:,}</td></tr>')
-    table = f'<table><tr><th>{where}</th>{head}<th class="n">n</th></tr>{"".join(lines)}</table>'
-    return f'<h2>Measures</h2><div class="scroll">{table}</div>'
+        lines[":" in name].append(f'<tr><td>{escape(name)}</td>{cells}<td class="n">{measure["n"]:,}</td></tr>')
+    start = f'<div class="scroll"><table><tr><th>{where}</th>{head}<th class="n">n</th></tr>'
+    overall, by_class = (f"{start}{''.join(rows)}</table></div>" for rows in (lines[False], lines[True]))
+    folded = f"<details><summary>Each class against the rest</summary>{by_class}</details>" if lines[True] else ""
+    return f"<h2>Measures</h2>{overall}{folded}"
 
 
 def _figure(measure: Mapping[str, Any] | None) -> str:
