@@ -19,7 +19,7 @@ def small(here: Path, monkeypatch: pytest.MonkeyPatch) -> Starter:
     data = Starter(here / "tiny.csv", "tiny", ("Where the data come from.",), ("a lovely film", "an awful plot"))
     settings = {field.partition("=")[0]: int(field.partition("=")[2]) for field in SMALL}
     monkeypatch.setattr("attnkit.train.quickstart.starter", lambda offline: data)
-    monkeypatch.setattr("attnkit.train.quickstart.SETTINGS", {**settings, "baselines": True})
+    monkeypatch.setattr("attnkit.train.quickstart.SETTINGS", {"tiny": {**settings, "baselines": True}})
     return data
 
 
