@@ -10,7 +10,8 @@ table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.25rem .7rem;
 td,th{border-bottom:1px solid #ddd}.cell{text-align:right;min-width:2.2rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.big{font-size:2.2rem;font-weight:600;margin:.2rem 0}
 .box{background:#f4f4f1;border-left:4px solid #888;padding:.6rem 1rem;margin:1rem 0}
-svg{background:#fafafa;border:1px solid #ddd}.scroll{overflow-x:auto}summary{cursor:pointer}td small{display:block;white-space:nowrap}small,.muted{color:#555}
+svg{background:#fafafa;border:1px solid #ddd}.scroll{overflow-x:auto}small,.muted{color:#555}
+summary{cursor:pointer}td small{display:block;white-space:nowrap}
 """
 _MOST_CLASSES = 30
 _MOST_CONFUSIONS = 20
