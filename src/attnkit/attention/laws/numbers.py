@@ -58,7 +58,7 @@ def _checked(trial: Trial, checker: Callable[..., bool], what: str) -> None:
 
 @contextmanager
 def own_random_state() -> Iterator[None]:
-    """torch's gradcheck draws from the default generator: let it draw the same each time, and leave the user's alone."""
+    """torch's gradcheck draws from the default generator: it draws the same each time, and the user's is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
