@@ -55,7 +55,7 @@ def make_splits(
     whole = len(train)
     for name, share in shares.items():
         if share:
-            train, held[name] = _hold_out(train, round(share * whole), seed)
+            train, held[name] = hold_out(train, round(share * whole), seed)
             notes.append(
                 f"{len(held[name]):,} of {whole:,} rows are held out as the {name} split "
                 f"(share {share:g}, by label, seed {seed})."
@@ -112,8 +112,8 @@ def _without(train: list[Example], held: list[Example], name: str, notes: list[s
     return kept
 
 
-def _hold_out(examples: list[Example], wanted: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """Hold out about `wanted` rows: whole groups, each stratum its share, and never the last group of a stratum."""
+def hold_out(examples: list[Example], wanted: int, seed: int) -> tuple[list[Example], list[Example]]:
+    """(kept, held) with about `wanted` rows held out: same texts together, by label, never the last text of a label."""
     strata = groups_in_strata(examples, seed)
     total = len(examples)
     held: set[int] = set()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from attnkit.data.examples import Example, to_examples
-from attnkit.data.split import Splits, folds
+from attnkit.data.split import Splits, folds, hold_out
 from attnkit.data.table import joined
 from attnkit.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from attnkit.run.recipe import Recipe
@@ -59,7 +59,7 @@ def cross_validate(
 
 def fold_splits(rest: list[Example], held: list[Example], validation: float, seed: int) -> Splits:
     """The splits of a fold: `held` is its test, and about the share `validation` of `rest` its validation."""
-    train, chosen = folds(rest, max(2, round(1 / validation)), seed)[0]
+    train, chosen = hold_out(rest, max(1, round(validation * len(rest))), seed)
     return Splits(train, chosen, held)
 
 
