@@ -127,6 +127,21 @@ def test_performer_formula(T: int, S: int) -> None:
     agrees(part, row, T, S)
 
 
+@pytest.mark.parametrize("norm", [40.0, 400.0])
+def test_performer_rows_sum_to_one_at_large_norms(norm: float) -> None:
+    q, k = (norm * nn.functional.normalize(drawn(seed, 2, 2, 9, 16), dim=-1).float() for seed in (1, 2))
+    where = Where.of(9, 9, keep=torch.arange(9) < torch.tensor([[9], [4]]))
+    q.requires_grad_()
+    k.requires_grad_()
+    matrix = Performer(32).matrix(q, k, where)
+    torch.testing.assert_close(matrix.sum(-1), torch.ones(2, 2, 9))
+    mixed = Performer(32).mix(q, k, torch.ones(2, 2, 9, 1), where)
+    torch.testing.assert_close(mixed, torch.ones_like(mixed))
+    exact = Performer(32).matrix(q.double(), k.double(), where)
+    torch.testing.assert_close(matrix.double(), exact, rtol=0, atol=1e-6 * norm**2)
+    assert all(torch.isfinite(grad).all() for grad in torch.autograd.grad(matrix.square().sum(), (q, k)))
+
+
 def test_directions_are_orthogonal_in_groups_as_long_as_normal_vectors_and_follow_the_seed() -> None:
     ws = torch.tensor(directions(10, 4, 0), dtype=torch.float64)
     for group in (ws[:4], ws[4:8], ws[8:]):

@@ -46,8 +46,8 @@ class Performer(Factored):
         """The map A_BHTS."""
         where = where_or_all(where, q, k)
         phi_q, phi_k = self._features(q, k, where)
-        products = (phi_q @ phi_k.transpose(-1, -2)).to(q.dtype)
-        return real_rows(over(products, products.sum(-1, keepdim=True)), where)
+        products = phi_q @ phi_k.transpose(-1, -2)
+        return real_rows(over(products, products.sum(-1, keepdim=True)), where).to(q.dtype)
 
     def mix(
         self,
@@ -66,18 +66,24 @@ class Performer(Factored):
         return real_rows(over(total, phi_q @ phi_k.sum(-2).unsqueeze(-1)), where).to(v.dtype)
 
     def _features(self, q: Tensor, k: Tensor, where: Where) -> tuple[Tensor, Tensor]:
-        """phi(q) (B, H, T, R) and phi(k) (B, H, S, R), each up to a factor that cancels in the ratio."""
+        """phi(q) (B, H, T, R) and phi(k) (B, H, S, R), each up to factors that cancel in the ratio."""
         D = q.shape[-1]
         # Exponents are taken in at least float32: an error in them is an error in the digits of the weight.
         wide = torch.promote_types(q.dtype, torch.float32)
         w_DR = torch.tensor(directions(self.features, D, self.seed), dtype=wide, device=q.device).mT
         q, k = (x.to(wide) * D**-0.25 for x in (q, share_heads(k, q.shape[1])))
-        log_q, log_k = (x @ w_DR - x.square().sum(-1, keepdim=True) / 2 for x in (q, k))
+        log_k = k @ w_DR - k.square().sum(-1, keepdim=True) / 2
+        none = torch.finfo(wide).min
         if where.keep is not None:
-            log_k = log_k.masked_fill(~where.keep[:, None, :, None], torch.finfo(wide).min)
+            log_k = log_k.masked_fill(~where.keep[:, None, :, None], none)
+        # Each feature hands its largest key to the queries, and each query then loses its largest feature: somewhere
+        # in every row stands 1 x 1, so no sum of a row underflows, whatever the norms.
+        most_k = log_k.amax(-2, keepdim=True).detach()
+        most_k = most_k.masked_fill(most_k == none, 0.0)
+        # -|q'|^2 / 2 is the same for all features of a query and goes with its largest.
+        log_q = q @ w_DR + most_k
         phi_q = (log_q - log_q.amax(-1, keepdim=True).detach()).exp()
-        phi_k = (log_k - log_k.amax((-2, -1), keepdim=True).detach()).exp()
-        return phi_q, real_keys(phi_k, where)
+        return phi_q, real_keys((log_k - most_k).exp(), where)
 
     def claims(self) -> Claims:
         """Positive features, each row divided by its sum."""
