@@ -28,11 +28,14 @@ def sdpa_is_causal(fn, q: Tensor, k: Tensor, v: Tensor, where: Where) -> Tensor:
 
 
 def multihead(weights: bool):
-    """nn.MultiheadAttention, whose mask polarity is the opposite: True = leave out."""
+    """nn.MultiheadAttention in training mode, whose mask polarity is the opposite: True = leave out.
+
+    Its path of evaluation is another program.
+    """
 
     def call(fn: nn.MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, where: Where) -> Tensor:
         padding = None if where.keep is None else ~where.keep
-        out, _ = fn(_joined(q), _joined(k), _joined(v), key_padding_mask=padding, need_weights=weights)
+        out, _ = fn.train()(_joined(q), _joined(k), _joined(v), key_padding_mask=padding, need_weights=weights)
         return out.unflatten(-1, (fn.num_heads, -1)).transpose(1, 2)
 
     return call

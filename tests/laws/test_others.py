@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from attnkit.attention.laws import Facts, check_attention, check_normalizer
 from tests.laws import adapters
@@ -57,8 +58,25 @@ def test_multihead_attention_is_nan_on_empty_rows_where_it_returns_weights():
 
 
 def test_multihead_attention_without_weights_is_sound():
-    module = adapters.plain_multihead(2, 4).train()
+    module = adapters.plain_multihead(2, 4)
     assert failed(check_attention(module, CONVEX, adapters.multihead(weights=False))) == set()
+
+
+class Dropping(nn.Module):
+    def forward(self, q, k, v, where):
+        mask = None if where.keep is None else where.keep[:, None, None, :]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=0.5 * self.training)
+
+
+def test_a_module_is_examined_without_its_dropout_unless_the_adapter_says_otherwise():
+    def training(fn, *given):
+        return fn.train()(*given)
+
+    module = Dropping().train()
+    assert failed(check_attention(module, CONVEX, sizes=[(3, 5)], witness_tokens=8)) == set()
+    assert module.training
+    wrong = failed(check_attention(module.eval(), CONVEX, training, sizes=[(3, 5)], witness_tokens=8))
+    assert "mix equals matrix @ v" in wrong and not module.training
 
 
 def test_local_attention_sees_up_to_twice_its_window():

@@ -54,7 +54,7 @@ def check_attention(
 
     `fn` is one of our operators or layers, or anyone's function or module with an adapter `call(fn, q_BHTD, k_BHSD,
     v_BHSE, where) -> out_BHTE` that obeys `where.keep` (B, S) and raises NotImplementedError where `fn` has no such
-    input.
+    input. A module is copied and examined in evaluation mode; an adapter may call `fn.train()` on the copy.
     Ours are held to their own `claims()`, with parameters drawn away from where they begin unless `params` are given;
     a claim they do not make must be seen to fail, at `witness_tokens` where given. Of theirs, `Facts` say what is
     claimed. `dropout(q, k, v, where, rate, generator)` is the same attention with dropout on its weights. Sizes are

@@ -107,6 +107,9 @@ def subject_of(
 ) -> Subject:
     """`fn` made ready for the laws, in float64; of a layer of ours its operator, with the parameters that it holds.
 
+    Of any other module a copy in evaluation mode, so that active dropout does not pass for a broken law; an adapter
+    that means training calls `fn.train()` on what it is given.
+
     Raises: ValueError where `fn` is neither one of our operators nor callable, or an adapter is given for one of ours.
     """
     if call is None and isinstance(getattr(fn, "spec", None), Attention):
@@ -122,7 +125,10 @@ def subject_of(
     if not callable(fn):
         raise ValueError(f"check_attention takes an operator, a function or a module; got {type(fn).__name__}")
     name = getattr(fn, "__name__", type(fn).__name__)
-    return Subject(name, _facts(claims), dims, fn, call, {}).at(torch.float64)
+    subject = Subject(name, _facts(claims), dims, fn, call, {}).at(torch.float64)
+    if isinstance(subject.function, nn.Module):
+        subject.function.eval()
+    return subject
 
 
 def random_params(
