@@ -143,13 +143,15 @@ class Loop:
         before = random_state()
         ids, keep = self.prepare.collate([self.train.items[number] for number in numbers])
         targets = self.train.targets[torch.tensor(numbers)]
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+        with self._precision():
             logits = self.model(ids, keep)
         loss = self.task.loss(logits.float(), targets, self.class_weights, self.settings.label_smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
             set_random_state(before)
-            self._not_finite(f"the loss is {value}", numbers, first_bad_layer(self.model, ids, keep))
+            with self._precision():
+                where = first_bad_layer(self.model, ids, keep)
+            self._not_finite(f"the loss is {value}", numbers, where)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm or math.inf))
@@ -162,6 +164,9 @@ class Loop:
         self.at.batch, self.at.step = self.at.batch + 1, self.at.step + 1
         self.at.loss_sum, self.at.loss_steps = self.at.loss_sum + value, self.at.loss_steps + 1
         self.say("step", epoch=self.at.epoch + 1, step=self.at.step, steps=self.steps, loss=value, learning_rate=rate)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
     def _not_finite(self, what: str, numbers: list[int], where: str) -> None:
         places = ", ".join(self.train.places[number] for number in numbers[:8])
