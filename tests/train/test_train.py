@@ -138,6 +138,28 @@ def test_a_nonfinite_loss_names_the_rows_and_the_layer(tmp_path: Path, monkeypat
     assert not (tmp_path / "run").exists() and (tmp_path / "run.partial" / "checkpoint.safetensors").exists()
 
 
+def test_a_layer_that_breaks_in_bfloat16_alone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attnkit.model.bilstm import BiLSTM
+
+    forward = BiLSTM.forward
+
+    def breaks(self: BiLSTM, x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        return forward(self, x, keep) * (math.inf if torch.is_autocast_enabled("cpu") else 1.0)
+
+    monkeypatch.setattr(BiLSTM, "forward", breaks)
+    with pytest.raises(FailedError, match=r"encoder \(BiLSTM\)"):
+        train(small_data(tmp_path), out=tmp_path / "run", precision="bfloat16", **{**SMALL, "encoder": "bilstm"})
+
+
+def test_a_finding_says_how_many_places_it_has_in_all(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    source = split_data(tmp_path)
+    write_csv(source / "train.csv", [*sentences(60), *((f"film no{n} " * 20, "pos") for n in range(25))])
+    train(source, out=tmp_path / "run", progress=heard.append, max_tokens=12, **SMALL)
+    (cut,) = (event.values for event in heard if event.kind == "finding" and "cut to 12" in event.values["sentence"])
+    assert len(cut["places"]) == 20 and cut["places_in_all"] == 25
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnkit.data.check import check
+from attnkit.data.check import Finding, check
 from attnkit.data.check_texts import check_lengths
 from attnkit.data.examples import Example, to_examples
 from attnkit.data.readers import read
@@ -18,6 +18,8 @@ from attnkit.task.base import Task
 from attnkit.task.choose import task_for
 from attnkit.train.events import Say
 from attnkit.train.preprocessing import Ids, Preprocessing
+
+_PLACES = 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def check_source(splits: dict[str, list[Example]], schema: Schema, say: Say) -> 
     """
     findings = check(splits, schema)
     for finding in findings:
-        say("finding", level=finding.level, sentence=finding.sentence, places=list(finding.places[:20]))
+        _report(finding, say)
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         more = f" ({len(errors) - 1} more: `attn check` lists them)" if len(errors) > 1 else ""
@@ -84,7 +86,12 @@ def check_cut(
         for row, length in zip(full, uncut, strict=True):
             lengths[row] = length
     for found in check_lengths(splits, dict(counts), limit, "sentences" if prepare.hierarchical else "tokens"):
-        say("finding", level=found.level, sentence=found.sentence, places=list(found.places[:20]))
+        _report(found, say)
+
+
+def _report(found: Finding, say: Say) -> None:
+    places = list(found.places[:_PLACES])
+    say("finding", level=found.level, sentence=found.sentence, places=places, places_in_all=len(found.places))
 
 
 def data_sha256(path: Path) -> str:
