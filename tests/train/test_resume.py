@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from attnkit.errors import UsageError
-from attnkit.run.checkpoint import read_tensors
+from attnkit.run.checkpoint import load_checkpoint, read_tensors, save_checkpoint
 from attnkit.run.log import read_log
 from attnkit.train import Interrupted, load, train
 from attnkit.train.events import Event, Listener
@@ -65,6 +65,30 @@ def test_resume_after_a_crash_is_bit_equal(tmp_path: Path, whole: Path, step: in
     torch.manual_seed(step)
     train(source, out=tmp_path / "run", resume=True, **SETTINGS)
     assert_same_end(tmp_path / "run", whole)
+
+
+def test_what_is_not_said_again_stays_as_it_was_begun(tmp_path: Path, whole: Path) -> None:
+    source = small_data(tmp_path)
+    with pytest.raises(Crash):
+        train(source, out=tmp_path / "run", progress=stop_at(5), **SETTINGS)
+    train(source, out=tmp_path / "run", resume=True, epochs="auto")
+    assert_same_end(tmp_path / "run", whole)
+
+
+def test_a_run_is_trained_by_one_at_a_time(tmp_path: Path, whole: Path) -> None:
+    source = small_data(tmp_path)
+    refused = []
+
+    def second(event: Event) -> None:
+        if event.kind == "step" and event.values["step"] == 5:
+            with pytest.raises(UsageError, match="another process") as caught:
+                train(source, out=tmp_path / "run", resume=True, **SETTINGS)
+            refused.append(str(caught.value))
+
+    run = train(source, out=tmp_path / "run", progress=second, **SETTINGS)
+    assert len(refused) == 1 and "\n" not in refused[0]
+    assert not (run.path / "lock").exists()
+    assert_same_end(run.path, whole)
 
 
 def test_two_crashes_and_a_crash_before_the_first_checkpoint(tmp_path: Path, whole: Path) -> None:
@@ -138,6 +162,12 @@ def test_resume_refuses_other_settings_and_other_data(tmp_path: Path) -> None:
         train(source, out=tmp_path / "run", **SETTINGS)
     with pytest.raises(UsageError, match="batch_rows = 8"):
         train(source, out=tmp_path / "run", resume=True, **{**SETTINGS, "batch_rows": 4})
+    # What is given counts even where it is what would have been taken without it.
+    with pytest.raises(UsageError, match="begun with patience = 9 and cannot go on with 3"):
+        train(source, out=tmp_path / "run", resume=True, **{**SETTINGS, "patience": 3})
+    (tmp_path / "recipe.toml").write_text("[train]\nema_decay = 0.0\n", "utf-8")
+    with pytest.raises(UsageError, match="ema_decay = 0.5"):
+        train(source, recipe=tmp_path / "recipe.toml", out=tmp_path / "run", resume=True)
     with open(source, "a", encoding="utf-8") as file:
         file.write("a new row,pos\n")
     with pytest.raises(UsageError, match="changed since"):
@@ -205,6 +235,12 @@ def test_folds_go_on_where_they_stopped(tmp_path: Path) -> None:
 
     with pytest.raises(Crash):
         train(source, out=tmp_path / "run", progress=crash_in_the_second_fold, **settings)
+    first = tmp_path / "run.partial" / "folds" / "01.safetensors"
+    kept = load_checkpoint(first)
+    assert kept.facts["seconds"] > 0
+    save_checkpoint(first, kept.groups, {**kept.facts, "seconds": 1000.0})
     run = train(source, out=tmp_path / "run", resume=True, **settings)
+    assert 1000 < run.machine["seconds"] < 2000
+    assert run.machine["last_process"].keys() == {"processor_seconds", "peak_bytes"}
     assert run.metrics["folds"] == whole.metrics["folds"]
     assert run.metrics["test"] == whole.metrics["test"]

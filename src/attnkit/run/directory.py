@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attnkit.errors import UsageError
+from attnkit.run.lock import LOCK
 from attnkit.run.recipe import Recipe, load_recipe
 from attnkit.run.record import read_record
 
@@ -103,7 +104,7 @@ class Run:
         final = self.path.with_name(self.name)
         os.rename(self.path, final)
         # What a killed process was just writing stands beside its target.
-        for left in (final / "checkpoint.safetensors", *final.rglob(f"*{PARTIAL}")):
+        for left in (final / LOCK, final / "checkpoint.safetensors", *final.rglob(f"*{PARTIAL}")):
             left.unlink(missing_ok=True)
         shutil.rmtree(final / "folds", ignore_errors=True)
         return Run(final)

@@ -36,7 +36,7 @@ class Recipe(Section):
         """
         tables = self.to_plain()
         for name, value in values.items():
-            section, field = _find(name)
+            section, field = find_field(name)
             tables[section][field] = value
         return recipe_from_plain(tables, "the options", allow_code=allow_code)
 
@@ -48,6 +48,19 @@ def fields() -> dict[str, Any]:
         for section, holder in Recipe.model_fields.items()
         for name, info in holder.annotation.model_fields.items()  # type: ignore[union-attr]
     }
+
+
+def find_field(name: str) -> tuple[str, str]:
+    """Section and field that "train.epochs" or "epochs" names.
+
+    Raises: UsageError on an unknown name (naming the nearest).
+    """
+    known = fields()
+    matches = [dotted for dotted in known if dotted == name or dotted.split(".")[1] == name]
+    if not matches:
+        raise UsageError(f"a recipe has no field {name!r}{_nearest(name, known)}")
+    section, field = matches[0].split(".")
+    return section, field
 
 
 def recipe_from_plain(tables: Any, source: str, *, allow_code: bool | None = False) -> Recipe:
@@ -146,15 +159,6 @@ def _escaped(letter: str) -> str:
         if letter.isprintable()
         else (f"\\u{ord(letter):04x}" if ord(letter) < 65536 else f"\\U{ord(letter):08x}")
     )
-
-
-def _find(name: str) -> tuple[str, str]:
-    known = fields()
-    matches = [dotted for dotted in known if dotted == name or dotted.split(".")[1] == name]
-    if not matches:
-        raise UsageError(f"a recipe has no field {name!r}{_nearest(name, known)}")
-    section, field = matches[0].split(".")
-    return section, field
 
 
 def _nearest(name: str, known: Any) -> str:

@@ -1,6 +1,7 @@
 """K folds: each row is tested once, by a model that never saw it."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,14 @@ def cross_validate(
     if len(source.tables) > 1:
         say("said", sentence=f"the splits of the data are joined, and cut into {k} folds")
     done: list[Checkpoint] = []
+    earlier_seconds = 0.0
     for number, (rest, held) in enumerate(folds(labeled, k, recipe.data.split_seed), 1):
         place = folder if number == 1 else folder / "folds" / f"{number:02d}"
         kept = folder / "folds" / f"{number:02d}.safetensors"
-        if not kept.exists():
+        if kept.exists():
+            earlier_seconds += load_checkpoint(kept).facts["seconds"]
+        else:
+            started = time.monotonic()
             place.mkdir(parents=True, exist_ok=True)
             kept.parent.mkdir(exist_ok=True)
             splits = fold_splits(rest, held, recipe.data.validation, recipe.data.split_seed)
@@ -49,12 +54,13 @@ def cross_validate(
             results = train_splits(folder, place, recipe, splits, source, say, ctrl_c, allow_code, announce)
             if results is None:
                 return None
-            _keep(kept, results)
+            earlier_seconds += results.earlier_seconds
+            _keep(kept, results, results.earlier_seconds + time.monotonic() - started)
         if number > 1:
             shutil.rmtree(place, ignore_errors=True)
         done.append(load_checkpoint(kept))
     say("said", sentence=f"the run keeps the model of fold 1 of {k}; the figures pool all folds")
-    return _pooled(done, source.task)
+    return _pooled(done, source.task, earlier_seconds)
 
 
 def fold_splits(rest: list[Example], held: list[Example], validation: float, seed: int) -> Splits:
@@ -63,7 +69,7 @@ def fold_splits(rest: list[Example], held: list[Example], validation: float, see
     return Splits(train, chosen, held)
 
 
-def _keep(path: Path, results: Results) -> None:
+def _keep(path: Path, results: Results, seconds: float) -> None:
     assert results.test_logits is not None and results.test_targets is not None
     facts = {
         "task": results.task.to_dict(),
@@ -72,12 +78,12 @@ def _keep(path: Path, results: Results) -> None:
         "stopped": results.stopped,
         "test": {name: measure.to_dict() for name, measure in results.test.items()},
         "baselines": results.baselines,
-        "earlier_seconds": results.earlier_seconds,
+        "seconds": seconds,
     }
     save_checkpoint(path, {"test": {"logits": results.test_logits, "targets": results.test_targets}}, facts)
 
 
-def _pooled(done: list[Checkpoint], task: Task) -> Results:
+def _pooled(done: list[Checkpoint], task: Task, earlier_seconds: float) -> Results:
     logits = torch.cat([_in_units(one, "logits") for one in done])
     targets = torch.cat([_in_units(one, "targets") for one in done])
     first = done[0].facts
@@ -91,7 +97,7 @@ def _pooled(done: list[Checkpoint], task: Task) -> Results:
         test_targets=targets,
         test=task.measure(logits, targets),
         baselines=_mean_baselines([one.facts["baselines"] for one in done]),
-        earlier_seconds=sum(one.facts["earlier_seconds"] for one in done),
+        earlier_seconds=earlier_seconds,
         folds=[{"fold": n, "stopped": c.facts["stopped"], "measures": c.facts["test"]} for n, c in enumerate(done, 1)],
     )
 

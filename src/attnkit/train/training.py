@@ -12,9 +12,10 @@ import torch
 from attnkit.errors import UsageError
 from attnkit.run.allocator import keep_freed_memory
 from attnkit.run.directory import PARTIAL, Run, default_path
+from attnkit.run.lock import locked
 from attnkit.run.log import Log, read_log
 from attnkit.run.machine import Stopwatch, describe_machine, peak_bytes
-from attnkit.run.recipe import Recipe, load_recipe, recipe_from_plain
+from attnkit.run.recipe import Recipe, find_field, load_recipe, recipe_from_plain
 from attnkit.run.record import read_record, write_record
 from attnkit.train.cross_validation import cross_validate
 from attnkit.train.events import Listener, Say
@@ -22,6 +23,8 @@ from attnkit.train.finish import write_results
 from attnkit.train.interrupt import CtrlC, Interrupted
 from attnkit.train.prepare import Source, check_source, read_source
 from attnkit.train.single import train_once
+
+Fields = set[tuple[str, str]]
 
 
 def train(
@@ -44,9 +47,12 @@ def train(
     step, saves and raises Interrupted; `resume=True` goes on where a run stopped, for whatever reason, and ends with
     the weights it would have had without stopping (on the same machine and number of threads).
 
-    Raises: UsageError where data, recipe or options are wrong; FailedError where the loss stops being finite.
+    Where the C library is glibc, it is told to keep freed memory, for the rest of the life of the whole process.
+
+    Raises: UsageError where data, recipe or options are wrong, or another process trains in `out`; FailedError where
+    the loss stops being finite.
     """
-    wanted = _wanted(data, recipe, overrides, allow_code)
+    wanted, given = _wanted(data, recipe, overrides, allow_code)
     final = Path(out) if out is not None else default_path(wanted.data.path, resume=resume)
     final = final.with_name(final.name.removesuffix(PARTIAL))
     source = None
@@ -62,9 +68,9 @@ def train(
         say("said", sentence=f"{run.path} is finished already")
         return run
     keep_freed_memory()
-    with _own_random_state(), CtrlC() as ctrl_c:
+    with locked(run.path), _own_random_state(), CtrlC() as ctrl_c:
         try:
-            return _train_in(run, wanted, source, say, ctrl_c, allow_code)
+            return _train_in(run, wanted, given, source, say, ctrl_c, allow_code)
         except UsageError:
             # A refusal after the first step, such as of the test rows, must not cost what was trained.
             if not begun and not any(line["event"] == "step" for line in read_log(run.path / "log.jsonl")):
@@ -77,11 +83,16 @@ def train(
                 say.log.close()
 
 
-def _train_in(run: Run, wanted: Recipe, source: Source | None, say: Say, ctrl_c: CtrlC, allow_code: bool) -> Run:
+def _train_in(
+    run: Run, wanted: Recipe, given: Fields, source: Source | None, say: Say, ctrl_c: CtrlC, allow_code: bool
+) -> Run:
     folder = run.path
     watch = Stopwatch()
     stored = folder / "recipe.toml"
-    recipe = _same(load_recipe(stored, allow_code=allow_code), wanted, folder) if stored.exists() else wanted
+    recipe = wanted
+    if stored.exists():
+        recipe = load_recipe(stored, allow_code=allow_code)
+        _refuse_others(recipe, wanted, given, folder)
     say.log = Log(folder / "log.jsonl")
     if source is None:
         # Data may have moved since; that it is the same is seen below.
@@ -103,7 +114,12 @@ def _train_in(run: Run, wanted: Recipe, source: Source | None, say: Say, ctrl_c:
     write_results(folder, load_recipe(stored, allow_code=allow_code), results, source, say, wall)
     write_record(
         folder / "machine.json",
-        {**describe_machine(), "seconds": wall, "processor_seconds": processor, "peak_bytes": peak_bytes()},
+        {
+            **describe_machine(),
+            "seconds": wall,
+            # The system counts these for one process, and a resumed run has had several.
+            "last_process": {"processor_seconds": processor, "peak_bytes": peak_bytes()},
+        },
     )
     done = run.finish()
     say("done", path=str(done.path), seconds=round(wall, 1))
@@ -127,30 +143,31 @@ def _wanted(
     recipe: Recipe | str | os.PathLike[str] | None,
     overrides: Mapping[str, Any],
     allow_code: bool,
-) -> Recipe:
+) -> tuple[Recipe, Fields]:
+    """The recipe that is asked for, and those of its fields that a recipe or an option gave."""
     if isinstance(recipe, (str, os.PathLike)):
         recipe = load_recipe(Path(recipe), allow_code=allow_code)
     values = dict(overrides)
     if data is not None:
         values["data.path"] = os.fspath(data)
     base = recipe if recipe is not None else recipe_from_plain({}, "the defaults")
-    return base.with_values(values, allow_code=allow_code)
+    given = {(section, name) for section in base.model_fields_set for name in getattr(base, section).model_fields_set}
+    return base.with_values(values, allow_code=allow_code), given | {find_field(name) for name in values}
 
 
-def _same(stored: Recipe, wanted: Recipe, folder: Path) -> Recipe:
-    """The recipe an unfinished run was begun with.
+def _refuse_others(stored: Recipe, wanted: Recipe, given: Fields, folder: Path) -> None:
+    """Hold an unfinished run to the recipe it was begun with.
 
-    Raises: UsageError where an option now says something else.
+    Raises: UsageError where a field that is given now says something else.
     """
-    begun, now, usual = (recipe.to_plain() for recipe in (stored, wanted, Recipe()))
-    for section, table in now.items():
-        for name, value in table.items():
-            if value not in ("auto", usual[section][name], begun[section][name]) and name != "path":
-                raise UsageError(
-                    f"{folder} was begun with {name} = {begun[section][name]!r} and cannot go on with {value!r}; "
-                    "leave that option out, or train anew without --resume"
-                )
-    return stored
+    begun, now = stored.to_plain(), wanted.to_plain()
+    for section, name in sorted(given - {("data", "path")}):
+        value, before = now[section][name], begun[section][name]
+        if value not in ("auto", before):
+            raise UsageError(
+                f"{folder} was begun with {name} = {before!r} and cannot go on with {value!r}; "
+                "leave that option out, or train anew without --resume"
+            )
 
 
 @contextmanager
