@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 COMMAND = [sys.executable, "-c", "from attnkit.cli.app import main; main()", "train"]
-SETTINGS = ["--encoder", "bilstm", "--epochs", "2", "--threads", "1", "--set", "train.checkpoint_every_steps=10"]
+SETTINGS = ["--encoder", "bilstm", "--epochs", "8", "--threads", "1", "--set", "train.checkpoint_every_steps=10"]
 
 
 def weights_hash(run: Path) -> str:

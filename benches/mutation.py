@@ -118,6 +118,7 @@ def _child(copy: Path, tests: list[str], report: Path) -> None:
         os.dup2(silent.fileno(), 2)
     os.chdir(copy)
     sys.path.insert(0, str(copy / "src"))
+    os.environ["PYTHONPATH"] = str(copy / "src")
     sys.dont_write_bytecode = True
     watch = Watch()
     code = 3
@@ -131,9 +132,16 @@ def _child(copy: Path, tests: list[str], report: Path) -> None:
 
 
 def judge_all(changes: list[tuple[Change, list[str]]], workers: int = 2) -> Iterator[Verdict]:
-    """Verdicts as they come in, `workers` at a time, each change with its own list of tests."""
+    """Verdicts as they come in, `workers` at a time, each change with its own list of tests.
+
+    Raises: RuntimeError where a test is red without any change: it would take every change for noticed.
+    """
     warm()
     with copies(workers) as made, ThreadPoolExecutor(workers) as pool:
+        for tests in {tuple(tests) for _, tests in changes}:
+            red = _run_forked(made[0], list(tests), limit_seconds=1800)
+            if red:
+                raise RuntimeError(f"{red} is red without any change")
         free = list(made)
 
         def one(job: tuple[Change, list[str]]) -> Verdict:
