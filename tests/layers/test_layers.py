@@ -12,6 +12,7 @@ from attnkit.attention.position import Alibi, Learned, RelativeBias, Rotary
 from attnkit.attention.refine import Convolution, Recurrent
 from attnkit.attention.score import Additive
 from attnkit.layers import AdaptiveMixing, AttentionLayer, AttentionPooling, new_caches, tapped
+from attnkit.layers.cache import KeyValueCache
 
 DECODABLE = sorted(name for name, entry in CATALOGUE.items() if entry.operator.refuses_cache() is None)
 
@@ -39,6 +40,24 @@ def test_incremental_equals_whole(name: str, step: int) -> None:
         layer(x[:, at : at + step], keep=keep[:, at : at + step], cache=cache) for at in range(0, x.shape[1], step)
     ]
     torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("k", "v", "keep", "sentence"),
+    [
+        ((2, 1, 1, 5), (2, 1, 1, 3), None, "holds keys like"),
+        ((2, 1, 1, 4), (2, 1, 1, 2), None, "holds values like"),
+        ((2, 1, 1, 4), (2, 1, 2, 3), None, "must agree but in width"),
+        ((2, 1, 1, 4), (2, 1, 1, 3), (2, 3), "keep of a step"),
+    ],
+)
+def test_a_step_that_does_not_fit_leaves_the_cache_as_it_was(k, v, keep, sentence: str) -> None:  # type: ignore[no-untyped-def]
+    cache = KeyValueCache()
+    cache.extend(torch.zeros(2, 1, 2, 4), torch.zeros(2, 1, 2, 3), None)
+    held = (cache.k, cache.v, cache.keep)
+    with pytest.raises(ValueError, match=sentence):
+        cache.extend(torch.ones(k), torch.ones(v), None if keep is None else torch.ones(keep, dtype=torch.bool))
+    assert (cache.k is held[0], cache.v is held[1], cache.keep) == (True, True, None)
 
 
 def test_enough_of_the_catalogue_can_be_decoded() -> None:

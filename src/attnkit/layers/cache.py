@@ -21,21 +21,25 @@ class KeyValueCache:
         return 0 if self.k is None else self.k.shape[2]
 
     def extend(self, k: Tensor, v: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Everything so far with this step's keys, values and keep behind it.
+        """Everything so far with this step's keys, values and keep behind it; a step that does not fit changes nothing.
 
-        Raises: ValueError where the batch size or the head shape changed between steps.
+        Raises: ValueError where the batch size or a head shape changed between steps, or values or keep do not fit.
         """
+        B, _, step, _ = k.shape
+        if v.shape[:3] != k.shape[:3]:
+            raise ValueError(f"keys {tuple(k.shape)} and values {tuple(v.shape)} of a step must agree but in width")
+        if keep is not None and keep.shape != (B, step):
+            raise ValueError(f"keep of a step must be {(B, step)}, a truth a token; got {tuple(keep.shape)}")
         if self.k is not None and self.v is not None:
-            if self.k.shape[:2] != k.shape[:2] or self.k.shape[3] != k.shape[3]:
-                raise ValueError(f"the cache holds keys like {tuple(self.k.shape)} and got {tuple(k.shape)}")
-            if (keep is None) != (self.keep is None):
-                real = torch.ones(k.shape[0], max(self.length, k.shape[2]), dtype=torch.bool, device=k.device)
-                if keep is None:
-                    keep = real[:, : k.shape[2]]
-                else:
-                    self.keep = real[:, : self.length]
+            for name, held, new in (("keys", self.k, k), ("values", self.v, v)):
+                if held.shape[:2] != new.shape[:2] or held.shape[3] != new.shape[3]:
+                    raise ValueError(f"the cache holds {name} like {tuple(held.shape)} and got {tuple(new.shape)}")
+            before = self.keep
+            if (keep is None) != (before is None):
+                real = torch.ones(B, max(self.length, step), dtype=torch.bool, device=k.device)
+                keep, before = (real[:, :step], before) if keep is None else (keep, real[:, : self.length])
             k, v = torch.cat([self.k, k], dim=2), torch.cat([self.v, v], dim=2)
-            if keep is not None and self.keep is not None:
-                keep = torch.cat([self.keep, keep], dim=1)
+            if keep is not None and before is not None:
+                keep = torch.cat([before, keep], dim=1)
         self.k, self.v, self.keep = k, v, keep
         return k, v, keep
