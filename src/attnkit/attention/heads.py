@@ -15,6 +15,7 @@ class HeadLayout(Part):
 
     Raises: ValueError where a size is below one or G does not divide H.
     Source: Vaswani et al. (2017), section 3.2.2; Shazeer (2019), multi-query; Ainslie et al. (2023), grouped.
+    Cost: none of its own; keys and values take G / H of the memory and projections that multi-head attention's take.
     """
 
     heads: int
@@ -42,6 +43,14 @@ class HeadLayout(Part):
     def E(self) -> int:
         """Width of a value head."""
         return self.width if self.value_width is None else self.value_width
+
+
+def split_heads(x_BTM: Tensor, heads: int) -> Tensor:
+    """(B, T, H x D) as (B, H, T, D).
+
+    Raises: RuntimeError where the last size does not split into `heads`.
+    """
+    return x_BTM.unflatten(-1, (heads, x_BTM.shape[-1] // heads)).transpose(1, 2)
 
 
 def share_heads(x_BGSD: Tensor, heads: int) -> Tensor:

@@ -9,6 +9,8 @@ class AdaptiveMixing(nn.Module):
 
     The mean runs over real tokens only; padded tokens give 0. Linear time and no pairs; the tanh makes it not linear
     in its values, so it is a layer. Shapes: x (B, T, M), keep (B, T).
+
+    Source: none known; the simplest gate between what a sequence shares and what sets a token apart.
     Cost: T x M operations.
     """
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from attnkit.attention.base import Attention
-from attnkit.attention.heads import HeadLayout
+from attnkit.attention.heads import HeadLayout, split_heads
 from attnkit.attention.part import Dims
 from attnkit.attention.where import Where
 from attnkit.kernels.attend import VASWANI, attend
@@ -97,9 +97,9 @@ class AttentionLayer(Tappable):
         if where is not None and (keep is not None or query_keep is not None):
             raise ValueError("give keep inside where, not beside it: Where.of(T, S, keep=keep, ...)")
         source = x_BTM if context_BSM is None else context_BSM
-        q = _split(self.query(x_BTM), self.layout.heads)
-        k = _split(self.key(source), self.layout.G)
-        v = _split(self.value(source), self.layout.G)
+        q = split_heads(self.query(x_BTM), self.layout.heads)
+        k = split_heads(self.key(source), self.layout.G)
+        v = split_heads(self.value(source), self.layout.G)
         if context_BSM is None and query_keep is None:
             query_keep = keep
         if cache is not None:
@@ -128,11 +128,6 @@ class AttentionLayer(Tappable):
     def extra_repr(self) -> str:
         """The operator and the head layout, in `print(model)`."""
         return f"{self.spec}, heads={self.layout.heads}, key_heads={self.layout.G}, kernel={self.kernel!r}"
-
-
-def _split(x_BTM: Tensor, heads: int) -> Tensor:
-    """(B, T, H x D) as (B, H, T, D)."""
-    return x_BTM.unflatten(-1, (heads, x_BTM.shape[-1] // heads)).transpose(1, 2)
 
 
 def new_caches(model: nn.Module) -> dict[str, KeyValueCache]:

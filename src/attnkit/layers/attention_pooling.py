@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from attnkit.attention.base import Attention
+from attnkit.attention.heads import split_heads
 from attnkit.attention.part import Dims
 from attnkit.attention.where import Where
 from attnkit.kernels.attend import VASWANI, attend
-from attnkit.layers.attention_layer import _split
 from attnkit.layers.parameter_tree import ParameterTree
 from attnkit.layers.taps import Tappable
 
@@ -49,8 +49,8 @@ class AttentionPooling(Tappable):
         """out_BRM; a text of padding alone gives zeros."""
         B, S, _ = x_BSM.shape
         R = self.queries.shape[0]
-        q = _split(self.queries.to(x_BSM.dtype).expand(B, -1, -1), self.heads)
-        kv = _split(x_BSM, self.heads)
+        q = split_heads(self.queries.to(x_BSM.dtype).expand(B, -1, -1), self.heads)
+        kv = split_heads(x_BSM, self.heads)
         if keep is None:
             last = torch.full((R,), S - 1, device=x_BSM.device)
         else:
