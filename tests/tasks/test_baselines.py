@@ -1,6 +1,8 @@
 """Baselines on sets small enough to count by hand."""
 
 import math
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,6 +177,19 @@ def test_the_table_has_a_line_a_baseline_and_no_calibration_where_there_are_no_p
         assert result.measures["accuracy"].n == 5
     assert ["calibration_error" in result.measures for result in results] == [True, True, False]
     assert all(result.seconds > 0 for result in results)
+
+
+def test_a_baseline_that_did_not_converge_says_so_and_warns_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_step(self: TfidfLogistic, features: Any, targets: Any) -> LogisticRegression:
+        return LogisticRegression(max_iter=1).fit(features, targets)
+
+    rows, task = examples(SINGLE), SingleLabel(("neg", "pos"))
+    assert [result.said for result in run_baselines(rows, rows, task)] == ["", "", ""]
+    monkeypatch.setattr(TfidfLogistic, "_trained", one_step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        said = [result.said for result in run_baselines(rows, rows, task)]
+    assert said[0] == said[2] == "" and said[1].startswith("tfidf_logistic stopped before it converged")
 
 
 def test_label_sets_and_scores_have_their_own_tables() -> None:

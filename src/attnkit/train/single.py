@@ -118,6 +118,9 @@ def measure_baselines(splits: Splits, task: Task, say: Say) -> list[dict[str, An
     """Baselines trained on train and validation rows together, as they choose nothing, and measured on test rows."""
     say("said", sentence="measuring the baselines on the same rows")
     found = run_baselines([*splits.train, *splits.validation], splits.test, task)
+    for one in found:
+        if one.said:
+            say("said", sentence=one.said)
     return [
         {"name": one.name, "seconds": one.seconds, "measures": {n: m.to_dict() for n, m in one.measures.items()}}
         for one in found

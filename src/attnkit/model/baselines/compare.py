@@ -1,12 +1,14 @@
 """Every baseline that fits a task, trained on one set and measured on another."""
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from attnkit.errors import UsageError
@@ -55,11 +57,15 @@ class MeasuringTask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BaselineResult:
-    """One line of the baseline table: measures by name, and the seconds for training and predicting together."""
+    """One line of the baseline table: measures by name, and the seconds for training and predicting together.
+
+    `said` is a sentence where the training stopped before it converged, and empty otherwise.
+    """
 
     name: str
     measures: Mapping[str, Any]
     seconds: float
+    said: str = ""
 
 
 def baselines_for(kind: str) -> tuple[Baseline, ...]:
@@ -87,10 +93,23 @@ def run_baselines(
     results = []
     for baseline in baselines_for(task.kind):
         begun = time.perf_counter()
-        logits = baseline.fit(texts[0], known.numpy(), task.outputs).logits(texts[1])
+        converged = _fit(baseline, texts[0], known, task.outputs)
+        logits = baseline.logits(texts[1])
         seconds = time.perf_counter() - begun
         measures = task.measure(torch.from_numpy(logits), wanted, generator)
         if not baseline.gives_probabilities:
             measures.pop("calibration_error", None)
-        results.append(BaselineResult(baseline.name, measures, seconds))
+        said = "" if converged else f"{baseline.name} stopped before it converged; its figures may be too low"
+        results.append(BaselineResult(baseline.name, measures, seconds, said))
     return results
+
+
+def _fit(baseline: Baseline, texts: Sequence[str], targets: Tensor, outputs: int) -> bool:
+    """Train, and tell whether it converged; scikit-learn says so in a warning alone."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ConvergenceWarning)
+        baseline.fit(texts, targets.numpy(), outputs)
+    others = [one for one in seen if not issubclass(one.category, ConvergenceWarning)]
+    for one in others:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return len(others) == len(seen)
