@@ -21,8 +21,8 @@ from attnkit.cli.train import train
 
 HELP = "Fit attention to your data: train it, see where it looks, and hold it to its laws."
 NOTES = (
-    "Each verb takes --json, and --help with examples. A wrong call ends with exit code 2, failed work with 1; "
-    "--debug shows the traceback."
+    "Each verb takes --json, and --help with examples. A wrong call ends with exit code 2, failed work with 1, "
+    "a stop by Ctrl-C with 130, output into a closed pipe with 141; --debug shows the traceback."
 )
 VERBS = {
     "Begin": (quickstart, doctor),
@@ -52,5 +52,5 @@ def make_app() -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `attn` and give its exit code: 0 done, 1 failed, 2 wrong use."""
+    """Run `attn` and give its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped, 141 pipe closed."""
     return end(make_app(), arguments)
