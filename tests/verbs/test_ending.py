@@ -1,5 +1,6 @@
 """How a call ends: exit code, one sentence, and nothing that a pipe or a plain terminal cannot take."""
 
+import io
 import os
 import pty
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from attnkit.cli import faults
+from attnkit.cli.terminal import typed_or_piped
 from attnkit.errors import FailedError, UsageError
 from tests.verbs.calling import Ended, attn
 
@@ -92,12 +94,16 @@ def test_did_you_mean_a_file(here: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (UsageError("no such thing; name another"), 2, "no such thing; name another."),
-        (FailedError("it broke"), 1, "it broke."),
-        (KeyboardInterrupt(), 130, "stopped by Ctrl-C."),
-        (MemoryError(), 1, "memory is exhausted"),
+        (UsageError("no such thing; name another"), 2, "attn: No such thing; name another."),
+        (FailedError("it broke"), 1, "attn: It broke."),
+        (KeyboardInterrupt(), 130, "attn: Stopped by Ctrl-C."),
+        (MemoryError(), 1, "attn: Memory is exhausted"),
         (PermissionError(13, "Permission denied", "/x/y"), 1, "/x/y cannot be used (Permission denied)"),
-        (ZeroDivisionError("a\nb"), 1, "unforeseen happened (ZeroDivisionError: a b); run it again with --debug"),
+        (
+            ZeroDivisionError("a\nb"),
+            1,
+            "attn: Something unforeseen happened (ZeroDivisionError: a b); run it",
+        ),
     ],
 )
 def test_whatever_a_verb_raises_is_one_sentence(
@@ -120,8 +126,11 @@ def test_debug_shows_where(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_sentence_is_one_line_with_its_stop() -> None:
-    assert faults.one_sentence("a\n  b") == "a b."
-    assert faults.one_sentence("is it?") == "is it?"
+    assert faults.one_sentence("a\n  b") == "A b."
+    assert faults.one_sentence("data holds no text", ["train", "data"]) == "data holds no text."
+    assert faults.one_sentence("x.csv:3 is not UTF-8") == "x.csv:3 is not UTF-8."
+    assert faults.one_sentence("model_width=5 does not split") == "model_width=5 does not split."
+    assert faults.one_sentence("is it?") == "Is it?"
 
 
 def test_a_full_disk_is_said_plainly() -> None:
@@ -163,6 +172,24 @@ def on_a_terminal(*words: str, **environment: str) -> str:
     os.close(leader)
     assert process.wait(60) == 0
     return seen.decode()
+
+
+def test_predict_at_a_terminal_says_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"a film"))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert typed_or_piped() == b"a film" and capsys.readouterr() == ("", "")
+    stdin.buffer.seek(0)
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    assert typed_or_piped() == b"a film"
+    assert capsys.readouterr() == ("", "Type texts, one a line; end with Ctrl-D.\n")
+
+
+def test_predict_refuses_force_without_a_file_to_replace(here: Path) -> None:
+    (here / "t.txt").write_text("a film\n")
+    for words in (["a film"], ["--file", "t.txt"]):
+        assert "--force" in attn("predict", "run", *words, "--force").fault
 
 
 def test_color_is_for_terminals_that_want_it(trained: Path) -> None:

@@ -22,7 +22,7 @@ def doctor(*, json: Json = False) -> int:
         show_table(("what", "state", "seen"), [(f.name, f.state, f.seen) for f in findings])
         say("", *(f"{f.name}: {f.seen}. What to do: {f.todo}." for f in problems), style="bold")
     if problems:
-        return complain(f"to put right: {', '.join(finding.name for finding in problems)}; what to do stands above.")
+        return complain(f"To put right: {', '.join(finding.name for finding in problems)}; what to do stands above.")
     if not json:
         say("Everything is sound.")
     return 0

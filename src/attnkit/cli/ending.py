@@ -41,5 +41,5 @@ def end(app: App, arguments: Sequence[str] | None = None) -> int:
             if debug:
                 raise
             code, sentence = ending_of(error)
-            print(f"attn: {one_sentence(sentence)}", file=sys.stderr)
+            print(f"attn: {one_sentence(sentence, given)}", file=sys.stderr)
             return code

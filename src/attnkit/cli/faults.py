@@ -1,5 +1,7 @@
 """What went wrong, as an exit code and one sentence."""
 
+from collections.abc import Sequence
+
 from cyclopts import CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
@@ -39,7 +41,10 @@ def ending_of(error: BaseException) -> tuple[int, str]:
     )
 
 
-def one_sentence(text: str) -> str:
-    """The text on one line, with its full stop."""
+def one_sentence(text: str, given: Sequence[str] = ()) -> str:
+    """The text on one line, with a capital and its full stop; names, and words of the call, stay as they are."""
     line = " ".join(text.split())
+    first = line.partition(" ")[0]
+    if first.strip(",;:").isalpha() and first not in given:
+        line = line[0].upper() + line[1:]
     return line if line.endswith((".", "?", "!")) else f"{line}."

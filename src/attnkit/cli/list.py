@@ -34,7 +34,7 @@ def list_(
     if json:
         show_json(lines)
     if not lines:
-        return complain(f"no operator of the catalogue is like {' '.join(words)!r}; attn list shows all.")
+        return complain(f"No operator of the catalogue is like {' '.join(words)!r}; attn list shows all.")
     if json:
         return 0
     shown = [(line["name"], line["what"], "causal" if line["causal"] else "", line["source"]) for line in lines]

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from attnkit.cli.options import AllowCode, Force, Json
 from attnkit.cli.predictions import show_prediction
-from attnkit.cli.terminal import say, show_json
+from attnkit.cli.terminal import say, show_json, typed_or_piped
 
 
 def predict(
@@ -41,7 +41,7 @@ def predict(
     from attnkit.train.predictor import load
     from attnkit.train.shading import shading
 
-    check_sources(texts, file, out, where, json, text=text, pair=pair)
+    check_sources(texts, file, out, where, json, force, text=text, pair=pair)
     predictor = load(run, allow_code=allow_code)
     if file is not None:
         rows, content = predict_file(
@@ -54,7 +54,7 @@ def predict(
         else:
             say(f"{rows:,} rows predicted and written to {out}")
         return
-    lines = pairs_of(texts or text_lines(sys.stdin.buffer.read(), "standard input"), predictor, "text")
+    lines = pairs_of(texts or text_lines(typed_or_piped(), "standard input"), predictor, "text")
     predictions = predictor.predict(lines)
     shaded = [shading(predictor, line) for line in lines] if where else [None] * len(lines)
     if json:

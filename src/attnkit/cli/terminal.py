@@ -28,6 +28,13 @@ def say(*sentences: str, style: str = "") -> None:
         console().print(Text(sentence, style=style), soft_wrap=True)
 
 
+def typed_or_piped() -> bytes:
+    """Everything on standard input; somebody at a terminal is told what is waited for."""
+    if sys.stdin.isatty():
+        print("Type texts, one a line; end with Ctrl-D.", file=sys.stderr)
+    return sys.stdin.buffer.read()
+
+
 def complain(sentence: str) -> int:
     """Say on stderr why the command ends with exit code 1, and give that code."""
     print(f"attn: {sentence}", file=sys.stderr)

@@ -67,7 +67,13 @@ def columns_of(prediction: Prediction, probabilities: bool) -> dict[str, Any]:
 
 
 def check_sources(
-    texts: Sequence[str], file: Path | None, out: Path | None, where: bool, json: bool, **of_file: str | None
+    texts: Sequence[str],
+    file: Path | None,
+    out: Path | None,
+    where: bool,
+    json: bool,
+    force: bool = False,
+    **of_file: str | None,
 ) -> None:
     """Refuse combinations of options that cannot all be honoured; `of_file` are those that name columns of the file.
 
@@ -82,6 +88,8 @@ def check_sources(
         raise UsageError("--where shows texts in the terminal and cannot go with --file; give the texts themselves")
     if file is None and out is not None:
         raise UsageError("--out needs --file; texts are answered in the terminal")
+    if force and out is None:
+        raise UsageError("--force replaces the file of --out and does nothing without it; leave it out, or give --out")
     if file is not None and out is None and json:
         raise UsageError("--json with --file needs --out; a .jsonl or .json file is answered in JSON without it")
 
