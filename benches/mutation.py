@@ -54,7 +54,7 @@ def copies(count: int) -> Iterator[list[Path]]:
         for index in range(count):
             copy = Path(folder) / f"copy{index}"
             copy.mkdir()
-            for name in ("src", "tests"):
+            for name in ("src", "tests", "recipes"):
                 shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             shutil.copy(ROOT / "pyproject.toml", copy)
             made.append(copy)
