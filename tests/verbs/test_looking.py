@@ -45,7 +45,7 @@ def test_list_finds_by_words() -> None:
     assert some and all(line["causal"] for line in some)
     assert {line["name"] for line in some} < {line["name"] for line in every}
     assert "Bahdanau, Cho and Bengio" in attn("list", "BAHDANAU").out
-    assert "no operator" in attn("list", "nosuchthing").fault
+    assert "No operator" in attn("list", "nosuchthing").fault
 
 
 def test_describe_holds_formula_source_cost_and_picture() -> None:
