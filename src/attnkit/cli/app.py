@@ -1,5 +1,6 @@
 """The command `attn`: its verbs in the order of the help."""
 
+import os
 from collections.abc import Sequence
 
 from cyclopts import App, Group, Parameter
@@ -53,4 +54,7 @@ def make_app() -> App:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `attn` and give its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped, 141 pipe closed."""
+    # Threads that spin while they wait for one another starve themselves on a busy machine: wait briefly, then sleep.
+    # Read by the OpenMP runtime when torch is imported, which no verb has done yet.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     return end(make_app(), arguments)
