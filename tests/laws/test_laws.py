@@ -283,3 +283,11 @@ def test_a_claim_not_made_may_fail_for_some_parameters_alone(seed):
         "weights are not negative"
     ]
     assert row.status == "passed" and row.detail.startswith("not claimed, and seen to fail")
+
+
+def test_a_function_that_cannot_be_called_so_is_told_how_and_breaks_no_law():
+    def attention(q, k, v):
+        return v
+
+    with pytest.raises(ValueError, match=r"attention is called as attention\(q, k, v, where\) and takes \(q, k, v\)"):
+        check_attention(attention)

@@ -1,6 +1,7 @@
 """Subject: somebody's attention as the laws call it, and what is claimed of it."""
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -110,7 +111,8 @@ def subject_of(
     Of any other module a copy in evaluation mode, so that active dropout does not pass for a broken law; an adapter
     that means training calls `fn.train()` on what it is given.
 
-    Raises: ValueError where `fn` is neither one of our operators nor callable, or an adapter is given for one of ours.
+    Raises: ValueError where `fn` is neither one of our operators nor callable, does not take (q, k, v, where) and comes
+    without an adapter, or an adapter is given for one of ours.
     """
     if call is None and isinstance(getattr(fn, "spec", None), Attention):
         tree = fn.operator
@@ -125,10 +127,26 @@ def subject_of(
     if not callable(fn):
         raise ValueError(f"check_attention takes an operator, a function or a module; got {type(fn).__name__}")
     name = getattr(fn, "__name__", type(fn).__name__)
+    if call is None:
+        _takes_where(fn, name)
     subject = Subject(name, _facts(claims), dims, fn, call, {}).at(torch.float64)
     if isinstance(subject.function, nn.Module):
         subject.function.eval()
     return subject
+
+
+def _takes_where(fn: Any, name: str) -> None:
+    try:
+        given = inspect.signature(fn)
+    except ValueError:  # built-in functions may keep their signature to themselves
+        return
+    try:
+        given.bind("q", "k", "v", "where")
+    except TypeError:
+        raise ValueError(
+            f"{name} is called as {name}(q, k, v, where) and takes {given}; give it those four, or an adapter "
+            "call(fn, q, k, v, where) that calls it its own way"
+        ) from None
 
 
 def random_params(
