@@ -16,6 +16,7 @@ def test_the_smallest_settings_are_allowed() -> None:
     layout = HeadLayout(heads=1, width=1, key_heads=1, value_width=1)
     assert (layout.G, layout.E) == (1, 1)
     assert Learned(max_positions=1).max_positions == 1
+    assert Location(max_keys=1).max_keys == 1
     assert ClippedBias(max_distance=1).max_distance == 1
     assert RelativeBias(num_buckets=4, max_distance=2).max_distance == 2
 
