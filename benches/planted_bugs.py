@@ -119,8 +119,8 @@ BUGS = [
     Bug(
         "ALiBi rewards distance",
         "attention/position/alibi.py",
-        "(-slope[:, None, None] *",
-        "(slope[:, None, None] *",
+        "(-slope.view(",
+        "(slope.view(",
         OPERATOR,
     ),
     Bug(

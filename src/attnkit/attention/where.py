@@ -1,6 +1,6 @@
 """Where: the one object that says which query may meet which key."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -115,6 +115,56 @@ class Where:
         if self.keep is not None:
             return self.keep.sum(-1)
         return torch.full((1,), self.S, dtype=torch.int64, device=self.key_position.device)
+
+    def item(self, index: int) -> "Where":
+        """The same for one item of the batch, as a batch of one."""
+
+        def one(x: Tensor) -> Tensor:
+            return x if x.dim() < 2 or x.shape[0] == 1 else x[index : index + 1]
+
+        def some(x: Tensor | None) -> Tensor | None:
+            return None if x is None else one(x)
+
+        return replace(
+            self,
+            query_position=one(self.query_position),
+            key_position=one(self.key_position),
+            keep=some(self.keep),
+            query_keep=some(self.query_keep),
+            query_document=some(self.query_document),
+            key_document=some(self.key_document),
+            lengths=None if self.lengths is None else self.lengths[index : index + 1],
+        )
+
+    def rows(self, start: int, stop: int) -> "Where":
+        """The same for queries `start` to `stop` alone."""
+
+        def some(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x[..., start:stop]
+
+        return replace(
+            self,
+            query_position=self.query_position[..., start:stop],
+            query_keep=some(self.query_keep),
+            query_document=some(self.query_document),
+            aligned=self.aligned and stop == self.T,
+        )
+
+    def columns(self, start: int, stop: int) -> "Where":
+        """The same for keys `start` to `stop` alone; `lengths`, which count all real keys, stay."""
+
+        def some(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x[..., start:stop]
+
+        lengths = self.real_lengths if self.lengths is None and (start, stop) != (0, self.S) else self.lengths
+        return replace(
+            self,
+            key_position=self.key_position[..., start:stop],
+            keep=some(self.keep),
+            key_document=some(self.key_document),
+            lengths=lengths,
+            aligned=False,
+        )
 
     @property
     def among_keys(self) -> "Where":

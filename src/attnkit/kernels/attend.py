@@ -42,9 +42,9 @@ def attend(
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be in [0, 1); got {dropout}")
     params = params or {}
-    tensors = (q, k, v, *params.values())
-    needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    situation = Situation.of(q, k, v, where, dropout=dropout, intent=intent, needs_grad=needs_grad)
+    learns = torch.is_grad_enabled() and any(x.requires_grad for x in params.values())
+    needs_grad = learns or (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad))
+    situation = Situation.of(q, k, v, where, dropout=dropout, intent=intent, needs_grad=needs_grad, learns=learns)
     return plan(spec, situation, kernel).kernel.run(spec, Call(q, k, v, where, params, state, dropout, generator))
 
 

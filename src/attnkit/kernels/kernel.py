@@ -8,6 +8,7 @@ from torch import Tensor
 from attnkit.attention.base import Attention
 from attnkit.attention.part import Params
 from attnkit.attention.where import Where
+from attnkit.kernels.cost import Cost
 from attnkit.kernels.situation import Situation
 
 
@@ -26,13 +27,26 @@ class Call:
 
 
 class Kernel:
-    """Computes out_BHTE for the operators it fits; forward and gradients equal the reference."""
+    """Computes out_BHTE for the operators it fits; forward and gradients equal the reference.
+
+    `fits` says whether it can, `pays` whether it should where the choice is free, `cost` what it will take. None of
+    them sees a number of q, k or v. `on_request` marks a kernel that is never chosen, only asked for.
+    """
 
     name: str
+    on_request: bool = False
 
     def fits(self, spec: Attention, situation: Situation) -> str | None:
         """None where this kernel can do it, else the reason why not."""
         raise NotImplementedError(f"{type(self).__name__} does not say where it fits")
+
+    def pays(self, spec: Attention, situation: Situation) -> str | None:
+        """None where this kernel, which fits, is worth its while, else the reason why not."""
+        return None
+
+    def cost(self, spec: Attention, situation: Situation) -> Cost:
+        """What it will take; sizes are known."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it costs")
 
     def run(self, spec: Attention, call: Call) -> Tensor:
         """out_BHTE."""

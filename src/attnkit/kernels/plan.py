@@ -1,9 +1,10 @@
-"""The plan: which kernel computes an operator here, and why not the faster ones."""
+"""The plan: which kernel computes an operator here, why not the faster ones, and what it will cost."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 from attnkit.attention.base import Attention
+from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Kernel
 from attnkit.kernels.reference import Reference
 from attnkit.kernels.sdpa import SDPA
@@ -15,20 +16,22 @@ KERNELS: tuple[Kernel, ...] = (SDPA(), Reference())
 
 @dataclass(frozen=True)
 class Plan:
-    """A choice of kernel, with the reason each faster one was passed over."""
+    """A choice of kernel, with the reason each faster one was passed over; `cost` is None where sizes are not known."""
 
     kernel: Kernel
     passed_over: tuple[tuple[str, str], ...]
+    cost: Cost | None
 
     def __str__(self) -> str:
         lines = [f"kernel: {self.kernel.name}"]
+        lines += [f"cost: {self.cost}"] if self.cost else []
         lines += [f"not {name}: {reason}" for name, reason in self.passed_over]
         return "\n".join(lines)
 
 
 @lru_cache(maxsize=1024)
 def plan(spec: Attention, situation: Situation, kernel: str = "auto") -> Plan:
-    """The first kernel that fits, or the one asked for.
+    """The first kernel that fits and pays, or the one asked for.
 
     Raises: ValueError where the name is unknown, or where the kernel asked for does not fit: it never falls back.
     """
@@ -39,11 +42,17 @@ def plan(spec: Attention, situation: Situation, kernel: str = "auto") -> Plan:
         reason = by_name[kernel].fits(spec, situation)
         if reason:
             raise ValueError(f"kernel {kernel!r} cannot compute this: {reason}; use kernel='auto'")
-        return Plan(by_name[kernel], ())
+        return _plan(by_name[kernel], (), spec, situation)
     passed_over: list[tuple[str, str]] = []
     for each in KERNELS:
-        reason = each.fits(spec, situation)
+        if each.on_request:
+            continue
+        reason = each.fits(spec, situation) or each.pays(spec, situation)
         if reason is None:
-            return Plan(each, tuple(passed_over))
+            return _plan(each, tuple(passed_over), spec, situation)
         passed_over.append((each.name, reason))
     raise AssertionError("the reference kernel fits everything")
+
+
+def _plan(kernel: Kernel, passed_over: tuple[tuple[str, str], ...], spec: Attention, situation: Situation) -> Plan:
+    return Plan(kernel, passed_over, None if situation.T is None else kernel.cost(spec, situation))

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from attnkit.attention.base import Attention
+from attnkit.attention.factored.base import Factored
 from attnkit.attention.heads import share_heads
+from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.situation import Situation
 
@@ -21,6 +23,19 @@ class Reference(Kernel):
     def fits(self, spec: Attention, situation: Situation) -> str | None:
         """Always."""
         return None
+
+    def cost(self, spec: Attention, situation: Situation) -> Cost:
+        """A map, and what its normalization and its gradient hold beside it; factored operators build none."""
+        assert situation.batch is not None and situation.T is not None and situation.S is not None
+        B, H, T, S = situation.batch, situation.heads, situation.T, situation.S
+        D, E = situation.width, situation.value_width
+        results = B * H * (T * E + (T * D + S * (D + E) if situation.needs_grad else 0)) * situation.itemsize
+        passes = 3 if situation.needs_grad else 1
+        if isinstance(spec, Factored) and not situation.dropout:
+            return Cost(passes * B * H * (T + S) * D * E, results * 4)
+        maps = (4 if situation.needs_grad else 2) + situation.dropout
+        whole = maps * B * H * T * S * situation.itemsize
+        return Cost(passes * B * H * T * S * (D + E), results + whole, whole)
 
     def run(self, spec: Attention, call: Call) -> Tensor:
         """out_BHTE; operators that mix without a map do so unless dropout asks for one."""

@@ -12,6 +12,7 @@ from attnkit.attention.part import scoped
 from attnkit.attention.pattern import Causal, Full
 from attnkit.attention.position.base import Position
 from attnkit.attention.score import Dot, ScaledDot
+from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.situation import Situation
 
@@ -41,6 +42,19 @@ class SDPA(Kernel):
         if situation.dropout:
             return "dropout makes torch keep the whole map, and takes no generator"
         return None
+
+    def cost(self, spec: Attention, situation: Situation) -> Cost:
+        """Half the pairs where torch skips those after the diagonal; no map."""
+        assert situation.batch is not None and situation.T is not None and situation.S is not None
+        assert isinstance(spec, Pairwise)
+        B, H, T, S = situation.batch, situation.heads, situation.T, situation.S
+        D, E = situation.width, situation.value_width
+        pairs = B * H * T * S
+        if type(spec.pattern) is Causal and T == S and situation.aligned and not situation.masked:
+            pairs //= 2
+        passes = 7 if situation.needs_grad else 2
+        results = B * H * (T * E + (T * D + S * (D + E) if situation.needs_grad else 0)) * situation.itemsize
+        return Cost(passes * pairs * (D + E) // 2, results)
 
     def run(self, spec: Attention, call: Call) -> Tensor:
         """out_BHTE."""

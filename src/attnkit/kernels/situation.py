@@ -14,9 +14,12 @@ INTENTS = ("train", "infer", "export")
 class Situation:
     """Everything a choice of kernel depends on, hashable, so that a plan can be kept.
 
-    `T` and `S` are None under the intent "export", which plans without looking at sizes.
+    `batch`, `T` and `S` are None under the intent "export", which plans without looking at sizes. `needs_grad` says
+    that anything at all wants a gradient, `learns` that a parameter of the operator does. `lengths` says that numbers
+    of real keys were given, `documents` that ids were, `aligned` that the positions are the default ones.
     """
 
+    batch: int | None
     heads: int
     key_heads: int
     width: int
@@ -26,9 +29,13 @@ class Situation:
     dtype: torch.dtype
     device: str
     needs_grad: bool
+    learns: bool
     intent: str
     dropout: bool
-    masked: bool
+    keep: bool
+    query_keep: bool
+    lengths: bool
+    documents: bool
     aligned: bool
 
     @staticmethod
@@ -41,6 +48,7 @@ class Situation:
         dropout: float = 0.0,
         intent: str = "train",
         needs_grad: bool = False,
+        learns: bool = False,
     ) -> "Situation":
         """The situation of these tensors; export is recognized where torch says that it is going on.
 
@@ -52,6 +60,7 @@ class Situation:
             intent = "export"
         sized = intent != "export"
         return Situation(
+            batch=q_BHTD.shape[0] if sized else None,
             heads=q_BHTD.shape[1],
             key_heads=k_BGSD.shape[1],
             width=q_BHTD.shape[3],
@@ -61,8 +70,22 @@ class Situation:
             dtype=q_BHTD.dtype,
             device=q_BHTD.device.type,
             needs_grad=needs_grad,
+            learns=learns,
             intent=intent,
             dropout=dropout > 0,
-            masked=where.keep is not None or where.query_keep is not None,
+            keep=where.keep is not None,
+            query_keep=where.query_keep is not None,
+            lengths=where.lengths is not None,
+            documents=where.query_document is not None,
             aligned=where.aligned,
         )
+
+    @property
+    def masked(self) -> bool:
+        """True where a query or a key may be padding."""
+        return self.keep or self.query_keep
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number."""
+        return self.dtype.itemsize

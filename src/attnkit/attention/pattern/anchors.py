@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attnkit.attention.part import require
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -40,3 +40,7 @@ class Anchors(Pattern):
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """i < count or j < count."""
         return (i < self.count) | (j < self.count)
+
+    def reach(self, first: int, last: int) -> Reach:
+        """The anchors alone, where no query is one."""
+        return (None, None) if first < self.count else (None, self.count - 1)

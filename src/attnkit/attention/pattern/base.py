@@ -7,6 +7,8 @@ from torch import Tensor
 from attnkit.attention.part import Part, require
 from attnkit.attention.where import Where
 
+Reach = tuple[int | None, int | None]
+
 
 @dataclass(frozen=True)
 class Pattern(Part):
@@ -15,6 +17,13 @@ class Pattern(Part):
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """True where the query at position i may meet the key at position j; i (B|1, 1, T, 1), j (B|1, 1, 1, S)."""
         raise NotImplementedError(f"{type(self).__name__} names no pairs")
+
+    def reach(self, first: int, last: int) -> Reach:
+        """The first and the last key position that a query at `first` .. `last` may meet; None where there is no bound.
+
+        A bound may be wider than what is met, never narrower: kernels leave out what lies beyond it.
+        """
+        return None, None
 
     @property
     def causal(self) -> bool:
@@ -71,6 +80,11 @@ class Both(Pattern):
         """Intersection of the two."""
         return self.first.allowed(i, j, where) & self.second.allowed(i, j, where)
 
+    def reach(self, first: int, last: int) -> Reach:
+        """The narrower bound on each side."""
+        (a, b), (c, d) = self.first.reach(first, last), self.second.reach(first, last)
+        return (a if c is None else c if a is None else max(a, c)), (b if d is None else d if b is None else min(b, d))
+
     @property
     def causal(self) -> bool:
         """One causal side is enough."""
@@ -116,6 +130,11 @@ class Either(Pattern):
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """Union of the two."""
         return self.first.allowed(i, j, where) | self.second.allowed(i, j, where)
+
+    def reach(self, first: int, last: int) -> Reach:
+        """The wider bound on each side."""
+        (a, b), (c, d) = self.first.reach(first, last), self.second.reach(first, last)
+        return (None if a is None or c is None else min(a, c)), (None if b is None or d is None else max(b, d))
 
     @property
     def causal(self) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -31,6 +31,10 @@ class Causal(Pattern):
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """j <= i."""
         return j <= i
+
+    def reach(self, first: int, last: int) -> Reach:
+        """Up to the last query."""
+        return None, last
 
     @property
     def causal(self) -> bool:

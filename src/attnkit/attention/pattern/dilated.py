@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attnkit.attention.part import require
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -48,6 +48,11 @@ class Dilated(Pattern):
         ahead = 0 if self.causal else (self.width_keys - 1) // 2
         last = i + ahead * self.dilation
         return (j <= last) & (j > last - self.width_keys * self.dilation) & ((i - j) % self.dilation == 0)
+
+    def reach(self, first: int, last: int) -> Reach:
+        """The windows of the two ends."""
+        ahead = 0 if self.causal else (self.width_keys - 1) // 2
+        return first + (ahead - self.width_keys + 1) * self.dilation, last + ahead * self.dilation
 
     @property
     def sees_itself(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attnkit.attention.part import require
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -44,6 +44,10 @@ class Fixed(Pattern):
         """Same block, or j mod stride >= stride - summaries."""
         pairs = (i // self.stride == j // self.stride) | (j % self.stride >= self.stride - self.summaries)
         return pairs & (j <= i) if self.causal else pairs
+
+    def reach(self, first: int, last: int) -> Reach:
+        """Up to the last query where causal."""
+        return None, last if self.causal else None
 
     @property
     def sees_itself(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attnkit.attention.part import require
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -44,6 +44,11 @@ class Neighbours2D(Pattern):
         down = (i // self.columns - j // self.columns).abs()
         across = (i % self.columns - j % self.columns).abs()
         return (down <= self.radius) & (across <= self.radius)
+
+    def reach(self, first: int, last: int) -> Reach:
+        """`radius` rows and columns beyond the two ends."""
+        beyond = self.radius * (self.columns + 1)
+        return first - beyond, last + beyond
 
     @property
     def causal(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attnkit.attention.part import require
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -38,6 +38,10 @@ class Prefix(Pattern):
     def allowed(self, i: Tensor, j: Tensor, where: Where) -> Tensor:
         """j < length_tokens or j <= i."""
         return (j < self.length_tokens) | (j <= i)
+
+    def reach(self, first: int, last: int) -> Reach:
+        """The prefix, or up to the last query."""
+        return None, max(last, self.length_tokens - 1)
 
     @property
     def sees_itself(self) -> bool:

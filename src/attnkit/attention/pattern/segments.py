@@ -6,7 +6,7 @@ from typing import cast
 from torch import Tensor
 
 from attnkit.attention.part import require
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -53,6 +53,11 @@ class Segments(Pattern):
         length = where.real_lengths.clamp(min=1)[:, None, None, None]
         count = cast(int, self.count)
         return i * count // length == j * count // length
+
+    def reach(self, first: int, last: int) -> Reach:
+        """The pieces of the two ends; a count of pieces has borders that depend on the item."""
+        width = self.width_tokens
+        return (None, None) if width is None else (first // width * width, last // width * width + width - 1)
 
     @property
     def causal(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attnkit.attention.part import require
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -42,6 +42,10 @@ class Strided(Pattern):
         """(i - j) mod stride = 0."""
         strides = (i - j) % self.stride == 0
         return strides & (j <= i) if self.causal else strides
+
+    def reach(self, first: int, last: int) -> Reach:
+        """Up to the last query where causal."""
+        return None, last if self.causal else None
 
     @property
     def sees_itself(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attnkit.attention.part import require
-from attnkit.attention.pattern.base import Pattern
+from attnkit.attention.pattern.base import Pattern, Reach
 from attnkit.attention.where import Where
 
 
@@ -45,6 +45,11 @@ class Window(Pattern):
         """-(w//2) <= j - i <= (w-1)//2, or -w < j - i <= 0."""
         ahead = 0 if self.causal else (self.width_tokens - 1) // 2
         return (j <= i + ahead) & (j > i + (ahead - self.width_tokens))
+
+    def reach(self, first: int, last: int) -> Reach:
+        """The windows of the two ends."""
+        ahead = 0 if self.causal else (self.width_tokens - 1) // 2
+        return first + ahead - self.width_tokens + 1, last + ahead
 
     @property
     def sees_itself(self) -> bool:

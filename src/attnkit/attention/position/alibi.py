@@ -9,11 +9,11 @@ from torch import Tensor
 from attnkit.attention.init import ones
 from attnkit.attention.part import Dims, Params, ParamSpec, needed, require
 from attnkit.attention.position.angles import precise
-from attnkit.attention.position.base import Position
+from attnkit.attention.position.base import DistanceBias
 
 
 @dataclass(frozen=True)
-class Alibi(Position):
+class Alibi(DistanceBias):
     """bias_hts = -slope_h |i_t - j_s|, slope_h the geometric sequence of the paper unless `slope` is given.
 
     For H a power of two slope_h = 2^(-8 h / H), h = 1..H; else the slopes of the power of two P below H, followed by
@@ -36,14 +36,14 @@ class Alibi(Position):
         """`gain`: one factor a head, where slopes are learned."""
         return {"gain": ParamSpec((dims.heads,), ones)} if self.learned else {}
 
-    def bias(self, i: Tensor, j: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor:
-        """(B or 1, H, T, S)."""
+    def by_distance(self, distance: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor:
+        """(H, ...)."""
         exact = precise(dtype)
         slopes = alibi_slopes(heads) if self.slope is None else (self.slope,) * heads
-        slope = torch.tensor(slopes, dtype=exact, device=i.device)
+        slope = torch.tensor(slopes, dtype=exact, device=distance.device)
         if self.learned:
             slope = slope * needed(params, "gain", self).to(exact)
-        return (-slope[:, None, None] * (i - j).abs().to(exact)).to(dtype)
+        return (-slope.view(-1, *(1,) * distance.dim()) * distance.abs().to(exact)).to(dtype)
 
 
 def alibi_slopes(heads: int) -> tuple[float, ...]:

@@ -22,3 +22,16 @@ class Position(Part):
         `heads` is H and `dtype` that of the scores, for a rule that differs by head and learns nothing.
         """
         return None
+
+
+@dataclass(frozen=True)
+class DistanceBias(Position):
+    """A position that adds f_h(j - i) to the scores and does nothing else: 2 L numbers a head say all of it."""
+
+    def by_distance(self, distance: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor:
+        """f_h at each of the integers j - i, as (H, *distance.shape) in `dtype`."""
+        raise NotImplementedError(f"{type(self).__name__} gives no bias by distance")
+
+    def bias(self, i: Tensor, j: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor:
+        """(B or 1, H, T, S)."""
+        return self.by_distance((j - i)[:, 0], params, heads, dtype).transpose(0, 1)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from attnkit.attention.init import normal
 from attnkit.attention.part import Dims, Params, ParamSpec, needed, require
-from attnkit.attention.position.base import Position
+from attnkit.attention.position.base import DistanceBias
 
 
 @dataclass(frozen=True)
-class RelativeBias(Position):
+class RelativeBias(DistanceBias):
     """bias_hts = table_h,bucket(j_s - i_t): exact buckets for near keys, logarithmic ones up to `max_distance`.
 
     With n buckets a side, e = n // 2 and distance d: bucket = d for d < e, else
@@ -40,15 +40,15 @@ class RelativeBias(Position):
         """`table`: one bias a head and bucket."""
         return {"table": ParamSpec((dims.heads, self.num_buckets), normal(0.05))}
 
-    def bias(self, i: Tensor, j: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor:
-        """(B or 1, H, T, S)."""
+    def by_distance(self, distance: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor:
+        """(H, ...)."""
         buckets = _buckets(self.num_buckets, self.max_distance, self.bidirectional)
-        table = needed(params, "table", self)[:, torch.tensor(buckets, device=i.device)]
-        return _looked_up(table, i, j, self.max_distance).to(dtype)
+        table = needed(params, "table", self)[:, torch.tensor(buckets, device=distance.device)]
+        return _looked_up(table, distance, self.max_distance).to(dtype)
 
 
 @dataclass(frozen=True)
-class ClippedBias(Position):
+class ClippedBias(DistanceBias):
     """bias_hts = table_h,clip(j_s - i_t, -max_distance, max_distance): one learned number a head and clipped distance.
 
     The distances are clipped as by Shaw et al., who add a learned vector to the keys; the number in its place is the
@@ -69,15 +69,14 @@ class ClippedBias(Position):
         """`table`: one bias a head and distance, the farthest key on the left first."""
         return {"table": ParamSpec((dims.heads, 2 * self.max_distance + 1), normal(0.05))}
 
-    def bias(self, i: Tensor, j: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor:
-        """(B or 1, H, T, S)."""
-        return _looked_up(needed(params, "table", self), i, j, self.max_distance).to(dtype)
+    def by_distance(self, distance: Tensor, params: Params, heads: int, dtype: torch.dtype) -> Tensor:
+        """(H, ...)."""
+        return _looked_up(needed(params, "table", self), distance, self.max_distance).to(dtype)
 
 
-def _looked_up(table: Tensor, i: Tensor, j: Tensor, reach: int) -> Tensor:
-    """table (H, 2 reach + 1) at the clipped distances j - i, as (B or 1, H, T, S)."""
-    distance = (j - i).clamp(-reach, reach) + reach
-    return table.T[distance[:, 0]].permute(0, 3, 1, 2)
+def _looked_up(table: Tensor, distance: Tensor, reach: int) -> Tensor:
+    """table (H, 2 reach + 1) at the clipped distances, as (H, *distance.shape)."""
+    return table[:, distance.clamp(-reach, reach) + reach]
 
 
 @lru_cache(maxsize=64)
