@@ -35,6 +35,7 @@ class Kernel:
 
     name: str
     on_request: bool = False
+    opaque: bool = False
 
     def fits(self, spec: Attention, situation: Situation) -> str | None:
         """None where this kernel can do it, else the reason why not."""

@@ -9,9 +9,10 @@ from attnkit.kernels.kernel import Kernel
 from attnkit.kernels.reference import Reference
 from attnkit.kernels.sdpa import SDPA
 from attnkit.kernels.situation import Situation
+from attnkit.kernels.slabs import Slabs
 
 # Fastest first; the last one fits everything.
-KERNELS: tuple[Kernel, ...] = (SDPA(), Reference())
+KERNELS: tuple[Kernel, ...] = (SDPA(), Slabs(), Reference())
 
 
 @dataclass(frozen=True)

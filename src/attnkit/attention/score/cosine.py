@@ -35,13 +35,13 @@ class Cosine(Score):
 
     def scores(self, q_BHTD: Tensor, k_BHSD: Tensor, where: Where, params: Params) -> Tensor:
         """scores_BHTS."""
-        cosine = _unit(q_BHTD) @ _unit(k_BHSD).transpose(-1, -2)
+        cosine = unit(q_BHTD) @ unit(k_BHSD).transpose(-1, -2)
         if self.scale is not None:
             return cosine * self.scale
         return cosine * needed(params, "log_scale", self).exp().to(cosine.dtype)[:, None, None]
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
     """x / |x| on the last axis, zero for a zero vector, with finite gradients there.
 
     Dividing by the largest entry first keeps the squares from overflowing; the direction does not depend on it, so it

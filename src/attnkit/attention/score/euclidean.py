@@ -42,16 +42,21 @@ class Euclidean(Score):
         The three terms cancel, so they are taken around an origin o near the data and at least in float32. The first
         real key serves: unlike a mean it lets neither padding nor later keys into a row.
         """
-        exact = torch.float64 if q_BHTD.dtype == torch.float64 else torch.float32
-        q, k = q_BHTD.to(exact), k_BHSD.to(exact)
-        if where.keep is None:
-            origin = k[..., :1, :].detach()
-        else:
-            first = where.keep.to(torch.int32).argmax(-1)[:, None, None, None]
-            origin = k.detach().gather(2, first.expand(k.shape[0], k.shape[1], 1, k.shape[3]))
-        q, k = q - origin, k - origin
+        q, k = centered(q_BHTD, k_BHSD, where)
         fit = q @ k.transpose(-1, -2) - 0.5 * (q.square().sum(-1)[..., :, None] + k.square().sum(-1)[..., None, :])
         if self.width is not None:
             return (fit / self.width**2).to(q_BHTD.dtype)
-        log_width = needed(params, "log_width", self).to(exact)[:, None, None]
+        log_width = needed(params, "log_width", self).to(fit.dtype)[:, None, None]
         return (fit * torch.exp(-2.0 * log_width)).to(q_BHTD.dtype)
+
+
+def centered(q_BHTD: Tensor, k_BHSD: Tensor, where: Where) -> tuple[Tensor, Tensor]:
+    """Both less the first real key, in at least float32; the origin counts as a constant."""
+    exact = torch.float64 if q_BHTD.dtype == torch.float64 else torch.float32
+    q, k = q_BHTD.to(exact), k_BHSD.to(exact)
+    if where.keep is None:
+        origin = k[..., :1, :].detach()
+    else:
+        first = where.keep.to(torch.int32).argmax(-1)[:, None, None, None]
+        origin = k.detach().gather(2, first.expand(k.shape[0], k.shape[1], 1, k.shape[3]))
+    return q - origin, k - origin

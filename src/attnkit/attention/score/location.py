@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from attnkit.attention.init import normal
@@ -35,12 +36,13 @@ class Location(Score):
 
     def scores(self, q_BHTD: Tensor, k_BHSD: Tensor, where: Where, params: Params) -> Tensor:
         """scores_BHTS."""
-        position = where.key_position
-        refuse_beyond(position, self, "max_keys")
-        rows = needed(params, "w", self).to(q_BHTD.dtype)[:, position]
-        if position.dim() == 2:
-            rows = rows.transpose(0, 1)
-        return q_BHTD @ rows.transpose(-1, -2)
+        return q_BHTD @ self.rows(where.key_position, params, q_BHTD.dtype).transpose(-1, -2)
+
+    def rows(self, position_BS: Tensor, params: Params, dtype: torch.dtype) -> Tensor:
+        """w at each key's position, (H, S, D) or (B, H, S, D)."""
+        refuse_beyond(position_BS, self, "max_keys")
+        rows = needed(params, "w", self).to(dtype)[:, position_BS]
+        return rows.transpose(0, 1) if position_BS.dim() == 2 else rows
 
     @property
     def order_free(self) -> bool:

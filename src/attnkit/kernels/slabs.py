@@ -1,0 +1,232 @@
+"""The fused kernel, a slab of queries at a time: masks and biases of which never more than a slab is there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnkit.attention.base import Attention
+from attnkit.attention.pairwise import Pairwise
+from attnkit.attention.part import Dims, scoped
+from attnkit.attention.pattern import Full
+from attnkit.attention.position.base import Position
+from attnkit.attention.where import Where
+from attnkit.kernels.cost import Cost
+from attnkit.kernels.kernel import Call, Kernel
+from attnkit.kernels.lowered import lowered
+from attnkit.kernels.partition import Slab, partition
+from attnkit.kernels.sdpa import as_products, plain_softmax, results_bytes
+from attnkit.kernels.situation import Situation
+from attnkit.kernels.toeplitz import (
+    bias_by_distance,
+    by_distance_alone,
+    is_distance_bias,
+    upward_view,
+    visible_distances,
+)
+
+_FUSED = "_scaled_dot_product_flash_attention_for_cpu"
+_NONE = float("-inf")
+
+
+class Slabs(Kernel):
+    """Softmax of one product a pair, with any pattern, and a bias of distance that learns nothing, ALiBi's for one.
+
+    For each slab of queries torch's fused kernel meets the keys that the slab can reach. What depends on the distance
+    j - i alone enters as a strided view of one vector, so that T x S numbers take S + T; other masks are made for the
+    slab and made again in the backward pass.
+
+    Source: Dao et al. (2022), FlashAttention, for the fused kernel; the view is a Toeplitz matrix.
+    Cost: the fused kernel's on the pairs within reach; memory H x (S + T), or B x rows x S for other masks.
+    """
+
+    name = "slabs"
+    opaque = True
+
+    def fits(self, spec: Attention, situation: Situation) -> str | None:
+        """The first thing that the fused kernel cannot be handed slab by slab."""
+        reason = plain_softmax(spec)
+        if reason:
+            return reason
+        assert isinstance(spec, Pairwise)
+        position = spec.position
+        if type(position).bias is not Position.bias:
+            if not is_distance_bias(position) or not situation.aligned:
+                return f"the position {type(position).__name__} adds a bias that distance alone does not tell"
+            dims = Dims(situation.heads, situation.width, situation.value_width)
+            if situation.learns and position.parameters(dims):
+                return f"the position {type(position).__name__} learns, and the fused kernel gives a bias no gradient"
+        if situation.dropout:
+            return "dropout falls on weights that the fused kernel does not show"
+        return needs_fused_operator(situation)
+
+    def pays(self, spec: Attention, situation: Situation) -> str | None:
+        """Not where there is neither mask nor bias."""
+        assert isinstance(spec, Pairwise)
+        plain = type(spec.position).bias is Position.bias and type(spec.pattern) is Full
+        return "there is neither a mask nor a bias" if plain and not situation.masked else None
+
+    def cost(self, spec: Attention, situation: Situation) -> Cost:
+        """The pairs within reach, and a slab's mask where it is not a view."""
+        assert isinstance(spec, Pairwise)
+        assert situation.batch is not None and situation.T is not None and situation.S is not None
+        slabs = partition(spec.pattern, situation.T, situation.S, situation.aligned)
+        width = max(situation.width, situation.value_width)
+        passes = 7 if situation.needs_grad else 2
+        pairs = sum(slab.pairs for slab in slabs)
+        work = passes * situation.batch * situation.heads * pairs * width
+        biased = type(spec.position).bias is not Position.bias
+        vectors = situation.heads * (situation.T + situation.S) * situation.itemsize if biased else 0
+        # The operator's own gradients of a slab stand beside the sums they are added to.
+        results = results_bytes(situation) * (5 if situation.needs_grad else 2) // 2
+        dense = by_distance_alone(spec.pattern) and situation.aligned and not situation.masked
+        mask = 0 if dense else max(slab.pairs for slab in slabs) * (situation.batch if situation.masked else 1)
+        heads = situation.heads if biased else 1
+        return Cost(work, results + vectors + mask * (1 + heads * situation.itemsize))
+
+    def run(self, spec: Attention, call: Call) -> Tensor:
+        """out_BHTE."""
+        assert isinstance(spec, Pairwise)
+        call = lowered(call)
+        q, k, v, scale = as_products(spec, call)
+        masks = Masks.of(spec, call, torch.promote_types(q.dtype, torch.float32))
+        out: Tensor = _Slabbed.apply(q, k, v, masks, scale)
+        return out[..., : call.v_BGSE.shape[-1]].to(call.v_BGSE.dtype)
+
+
+def needs_fused_operator(situation: Situation) -> str | None:
+    """Why torch's fused operator for the CPU, called by its own name, cannot serve; None where it can."""
+    if situation.intent == "export":
+        return "an exported graph has no slabs of a size that is not known yet"
+    if situation.device != "cpu":
+        return f"it stands on torch's fused kernel for the CPU, and the tensors are on {situation.device}"
+    if not (hasattr(torch.ops.aten, _FUSED) and hasattr(torch.ops.aten, _FUSED + "_backward")):
+        return f"this torch ({torch.__version__}) has no fused operator for the CPU that gives its log sums"
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What is added to the scores of a slab: a Toeplitz view, a row for all queries, or numbers made for the slab.
+
+    With `vector_HL` slabs stand upside down, the last query first.
+    """
+
+    spec: Pairwise
+    where: Where
+    slabs: tuple[Slab, ...]
+    dtype: torch.dtype
+    vector_HL: Tensor | None
+    whole: bool
+
+    @staticmethod
+    def of(spec: Pairwise, call: Call, dtype: torch.dtype) -> "Masks":
+        """The masks of an operator; `whole` where the vector says all."""
+        where, T, S = call.where, call.where.T, call.where.S
+        slabs = partition(spec.pattern, T, S, where.aligned)
+        vector = None
+        if is_distance_bias(spec.position):
+            own = {name: value.detach() for name, value in scoped(call.params, "position").items()}
+            vector = bias_by_distance(spec.position, own, call.q_BHTD.shape[1], T, S, dtype, call.q_BHTD.device)
+        told = where.aligned and by_distance_alone(spec.pattern)
+        if told and (vector is not None or type(spec.pattern) is not Full):
+            if vector is None:
+                vector = torch.zeros(1, S + T - 1, dtype=dtype, device=call.q_BHTD.device)
+            vector = vector.masked_fill(~visible_distances(spec.pattern, T, S, vector.device), _NONE)
+        return Masks(spec, where, slabs, dtype, vector, told and where.kept is None)
+
+    @property
+    def upward(self) -> bool:
+        """True where slabs stand upside down."""
+        return self.vector_HL is not None
+
+    def of_slab(self, slab: Slab) -> Tensor | None:
+        """(1 or B, 1 or H, 1 or rows, columns); None where every pair may meet and nothing is added."""
+        rows, columns = (slab.start, slab.stop), (slab.first, slab.last)
+        view = None if self.vector_HL is None else upward_view(self.vector_HL, self.where.T, rows, columns)[None]
+        if self.whole:
+            return view
+        there = self.where.rows(*rows).columns(*columns)
+        if view is None and type(self.spec.pattern) is Full and there.query_keep is None and there.keep is not None:
+            allowed: Tensor | None = there.keep[:, None, None, :]
+        else:
+            allowed = self.spec.allowed(there)
+        if allowed is None or bool(allowed.all()):
+            return view
+        hidden = ~allowed.flip(2) if self.upward else ~allowed
+        if view is not None:
+            return view.masked_fill(hidden, _NONE)
+        return torch.zeros(hidden.shape, dtype=self.dtype, device=hidden.device).masked_fill_(hidden, _NONE)
+
+
+class _Slabbed(torch.autograd.Function):
+    """out_BHTW = softmax(scale q k^T + mask) v; slabs are recomputed backwards from the log sums."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, masks: Masks, scale: float) -> Tensor:
+        fused = getattr(torch.ops.aten, _FUSED)
+        out = torch.zeros_like(q)
+        sums = []
+        for slab in masks.slabs:
+            some_q, some_k, some_v = _parts(q, k, v, slab, masks.upward)
+            if slab.pairs:
+                result, log_sum = fused(some_q, some_k, some_v, 0.0, False, attn_mask=masks.of_slab(slab), scale=scale)
+                out[:, :, slab.start : slab.stop] = result.flip(2) if masks.upward else result
+                sums.append(log_sum)
+        ctx.save_for_backward(q, k, v, out, *sums)
+        ctx.masks, ctx.scale = masks, scale
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, out, *sums = ctx.saved_tensors
+        masks, scale = ctx.masks, ctx.scale
+        if torch.is_grad_enabled():
+            whole = _whole(q, k, v, masks, scale)
+            return *torch.autograd.grad(whole, (q, k, v), grad, create_graph=True), None, None
+        fused = getattr(torch.ops.aten, _FUSED + "_backward")
+        d_q, d_k, d_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        left = iter(sums)
+        for slab in masks.slabs:
+            if not slab.pairs:
+                continue
+            some_q, some_k, some_v = _parts(q, k, v, slab, masks.upward)
+            some_grad, some_out = (_rows(x, slab, masks.upward) for x in (grad, out))
+            more = fused(
+                some_grad,
+                some_q,
+                some_k,
+                some_v,
+                some_out,
+                next(left),
+                0.0,
+                False,
+                attn_mask=masks.of_slab(slab),
+                scale=scale,
+            )
+            d_q[:, :, slab.start : slab.stop] = more[0].flip(2) if masks.upward else more[0]
+            d_k[:, :, slab.first : slab.last] += more[1]
+            d_v[:, :, slab.first : slab.last] += more[2]
+        return d_q, d_k, d_v, None, None
+
+
+def _rows(x_BHTD: Tensor, slab: Slab, upward: bool) -> Tensor:
+    some = x_BHTD[:, :, slab.start : slab.stop]
+    return some.flip(2) if upward else some
+
+
+def _parts(q: Tensor, k: Tensor, v: Tensor, slab: Slab, upward: bool) -> tuple[Tensor, Tensor, Tensor]:
+    return _rows(q, slab, upward), k[:, :, slab.first : slab.last], v[:, :, slab.first : slab.last]
+
+
+def _whole(q: Tensor, k: Tensor, v: Tensor, masks: Masks, scale: float) -> Tensor:
+    """The same by operations that torch can differentiate twice, with the map kept whole."""
+    mask = masks.of_slab(Slab(0, q.shape[2], 0, k.shape[2]))
+    scores = (q * scale) @ k.transpose(-1, -2)
+    if mask is None:
+        return torch.softmax(scores, dim=-1) @ v
+    mask = mask.flip(2) if masks.upward else mask
+    empty = (mask == _NONE).all(-1, keepdim=True)
+    scores = scores + mask.masked_fill(empty, 0.0)
+    return torch.softmax(scores, dim=-1).masked_fill(empty, 0.0).to(v.dtype) @ v
