@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attnkit.layers import AttentionLayer as AttentionLayer
     from attnkit.layers import AttentionPooling as AttentionPooling
     from attnkit.layers import tapped as tapped
+    from attnkit.layers.transformers import register as register
     from attnkit.run.directory import Run as Run
     from attnkit.run.recipe import Recipe as Recipe
     from attnkit.run.recipe import dump_recipe as dump_recipe
@@ -68,6 +69,7 @@ _HOME = {
     "AttentionLayer": "attnkit.layers",
     "AttentionPooling": "attnkit.layers",
     "tapped": "attnkit.layers",
+    "register": "attnkit.layers.transformers",
     # files to batches
     "infer_schema": "attnkit.data.schema",
     "read": "attnkit.data.readers",
