@@ -1,0 +1,3 @@
+// What is compiled once a level of instructions; no include guard, on purpose. LANES says how many floats a vector has.
+#include "vector.h"
+#include "rows.h"
