@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +14,6 @@ from attnkit.attention.base import Attention
 from attnkit.attention.catalogue import CATALOGUE, named
 from attnkit.attention.part import Dims
 from attnkit.attention.pattern import Causal, Full
-from attnkit.attention.pattern.base import Pattern
 from attnkit.attention.where import Where
 from attnkit.kernels.attend import attend
 from attnkit.layers.model_mask import Meeting, as_boolean, placed, recognize
@@ -49,7 +49,7 @@ def register(name: str | None = None, spec: Attention | None = None) -> tuple[st
     for key, operator in chosen.items():
         models.AttentionInterface.register(PREFIX + key, ModelAttention(key, operator))
         # A name without its mask function would be called with no mask at all, causal models included.
-        masks.AttentionMaskInterface.register(PREFIX + key, model_mask)
+        masks.AttentionMaskInterface.register(PREFIX + key, partial(model_mask, masks))
     return tuple(PREFIX + key for key in chosen)
 
 
@@ -74,6 +74,7 @@ def _library(module: str) -> Any:
 
 
 def model_mask(
+    library: Any,
     batch_size: int,
     q_length: int,
     kv_length: int,
@@ -86,11 +87,12 @@ def model_mask(
 ) -> Tensor:
     """The model's mask as booleans (B, 1, T, S) that carry, as their attribute `attnkit`, the meeting they stand for.
 
+    `library` is transformers' masking_utils, whose arguments these are.
+
     Booleans, because a model may cut or join its masks; what has lost the attribute on the way is recognized again.
 
     Raises: ValueError where no pattern says what the model wants.
     """
-    library = _library("masking_utils")
     keep = None
     if attention_mask is not None:
         missing = kv_length + kv_offset - attention_mask.shape[-1]
@@ -98,12 +100,9 @@ def model_mask(
         if not torch.compiler.is_compiling() and bool(keep.all()):
             keep = None
     where = placed(q_length, kv_length, q_offset, kv_offset, keep, device)
-    known: dict[Any, Pattern] = {
-        library.causal_mask_function: Causal(),
-        library.bidirectional_mask_function: Full(),
-    }
-    if mask_function in known:
-        meeting = Meeting(known[mask_function], where)
+    causal = mask_function is library.causal_mask_function
+    if causal or mask_function is library.bidirectional_mask_function:
+        meeting = Meeting(Causal() if causal else Full(), where)
         mask = meeting.allowed_BTS()
     else:
         mask = library.sdpa_mask(
