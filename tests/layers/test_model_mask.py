@@ -38,6 +38,8 @@ def test_masks_are_recognized_exactly(pattern: Any) -> None:
         found = recognize(allowed, placed(T, S, S - T, 0, None, "cpu"))
         assert found is not None
         assert torch.equal(found.allowed_BTS().expand(2, T, S), allowed)
+        if found.where.query_document is not None:
+            assert found.where.query_position[0].tolist() == [0, 1, 2, 0, 1, 2, 3, 0, 1]
         spoilt = allowed.clone()
         spoilt[1, 0, S // 2] = ~spoilt[1, 0, S // 2]
         again = recognize(spoilt, placed(T, S, S - T, 0, None, "cpu"))
