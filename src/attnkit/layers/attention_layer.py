@@ -7,6 +7,7 @@ from attnkit.attention.heads import HeadLayout, split_heads
 from attnkit.attention.part import Dims
 from attnkit.attention.where import Where
 from attnkit.kernels.attend import VASWANI, attend
+from attnkit.kernels.packed import Pieces, attend_packed
 from attnkit.layers.cache import KeyValueCache
 from attnkit.layers.output_gate import OutputGate
 from attnkit.layers.parameter_tree import ParameterTree
@@ -67,14 +68,21 @@ class AttentionLayer(Tappable):
         where: Where | None = None,
         cache: KeyValueCache | None = None,
         state: Tensor | None = None,
+        pieces: Pieces | None = None,
     ) -> Tensor:
         """out_BTM. `keep` (B, S) is True for real keys, and in self-attention for real queries too.
 
         With a `cache`, x holds the next tokens only and the answer equals theirs in the whole sequence. `state` is
-        the map of the layer below, where a refinement reads it.
+        the map of the layer below, where a refinement reads it. With `pieces`, x (1, N, M) holds the documents of a
+        packed row, each of which attends to itself alone.
 
-        Raises: ValueError where the operator cannot be decoded step by step, or masks do not fit.
+        Raises: ValueError where the operator cannot be decoded step by step, masks or pieces do not fit, or pieces come
+        with anything that says where tokens stand.
         """
+        if pieces is not None:
+            if any(x is not None for x in (context_BSM, keep, query_keep, where, cache, state)):
+                raise ValueError("pieces say by themselves who meets whom; give a packed row nothing else")
+            return self._packed(x_BTM, pieces)
         return self._attend(x_BTM, context_BSM, keep, query_keep, where, cache, state)[0]
 
     def with_rows(
@@ -115,6 +123,22 @@ class AttentionLayer(Tappable):
         if self.gate is not None:
             merged = self.gate(x_BTM, merged)
         return self.out(merged), q, k, where
+
+    def _packed(self, x_1NM: Tensor, pieces: Pieces) -> Tensor:
+        if self.spec.needs_state:
+            raise ValueError("this attention reads the map of the layer below, and a packed row has none; pad it")
+        if self._tap is not None:
+            raise ValueError("a packed row cannot be listened to, as it has no map of its own; pad it")
+        q = split_heads(self.query(x_1NM), self.layout.heads)
+        k = split_heads(self.key(x_1NM), self.layout.G)
+        v = split_heads(self.value(x_1NM), self.layout.G)
+        dropout = self.dropout if self.training else 0.0
+        params = self.operator.flat()
+        mixed = attend_packed(q, k, v, self.spec, pieces=pieces, params=params, dropout=dropout, kernel=self.kernel)
+        merged = mixed.transpose(1, 2).flatten(2)
+        if self.gate is not None:
+            merged = self.gate(x_1NM, merged)
+        return self.out(merged)
 
     def _check_cache(self, context: Tensor | None, where: Where | None) -> None:
         if context is not None:

@@ -8,6 +8,7 @@ from attnkit.attention.heads import split_heads
 from attnkit.attention.part import Dims
 from attnkit.attention.where import Where
 from attnkit.kernels.attend import VASWANI, attend
+from attnkit.kernels.packed import Pieces, pool_packed
 from attnkit.layers.parameter_tree import ParameterTree
 from attnkit.layers.taps import Tappable
 
@@ -45,8 +46,15 @@ class AttentionPooling(Tappable):
         self.queries = nn.Parameter(torch.randn(queries, model_width) * width**-0.5)
         self.operator = ParameterTree(spec, Dims(heads, width, width))
 
-    def forward(self, x_BSM: Tensor, *, keep: Tensor | None = None) -> Tensor:
-        """out_BRM; a text of padding alone gives zeros."""
+    def forward(self, x_BSM: Tensor, *, keep: Tensor | None = None, pieces: Pieces | None = None) -> Tensor:
+        """out_BRM; a text of padding alone gives zeros. With `pieces`, x (1, N, M) holds the B texts of a packed row.
+
+        Raises: ValueError where pieces do not fit, or come with a keep.
+        """
+        if pieces is not None:
+            if keep is not None:
+                raise ValueError("every token of a packed row is real; give pieces or keep, not both")
+            return self._packed(x_BSM, pieces)
         B, S, _ = x_BSM.shape
         R = self.queries.shape[0]
         q = split_heads(self.queries.to(x_BSM.dtype).expand(B, -1, -1), self.heads)
@@ -60,6 +68,16 @@ class AttentionPooling(Tappable):
         dropout = self.dropout if self.training else 0.0
         mixed = attend(q, kv, kv, self.spec, where=where, params=params, dropout=dropout, kernel=self.kernel)
         self._record(self.spec, q, kv, kv, where, params, None, mixed)
+        return mixed.transpose(1, 2).flatten(2)
+
+    def _packed(self, x_1NM: Tensor, pieces: Pieces) -> Tensor:
+        if self._tap is not None:
+            raise ValueError("a packed row cannot be listened to, as it has no map of its own; pad it")
+        q = split_heads(self.queries.to(x_1NM.dtype).unsqueeze(0), self.heads)
+        kv = split_heads(x_1NM, self.heads)
+        dropout = self.dropout if self.training else 0.0
+        params = self.operator.flat()
+        mixed = pool_packed(q, kv, kv, self.spec, pieces=pieces, params=params, dropout=dropout, kernel=self.kernel)
         return mixed.transpose(1, 2).flatten(2)
 
     def extra_repr(self) -> str:

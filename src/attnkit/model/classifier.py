@@ -3,16 +3,19 @@
 import torch
 from torch import Tensor, nn
 
+from attnkit.kernels.packed import Pieces
 from attnkit.model.embedding import Embedding
 from attnkit.model.ngrams import HashedNgrams
 from attnkit.model.summary import Summary
+from attnkit.model.transformer import TransformerEncoder
 
 
 class TextClassifier(nn.Module):
     """logits_BC = W dropout(summary([encoder(x) ; x])) with x_BTM = embedding(ids_BT); "; x" only with `words_beside`.
 
     `ids_BT` are token ids with 0 for padding, `keep_BT` is True on real tokens, which stand before all padding. A row
-    without a real token gets the bias of the head, whatever stands beside it.
+    without a real token gets the bias of the head, whatever stands beside it. The Pieces of a packed batch may stand in
+    place of `keep_BT`, with ids (1, N): the tokens of B texts end to end give the same logits, with nothing padded.
 
     Source: words beside their contexts, Lai et al. 2015, equation 3.
     """
@@ -36,11 +39,20 @@ class TextClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(summary.width, outputs)
 
-    def forward(self, ids_BT: Tensor, keep_BT: Tensor) -> Tensor:
+    def forward(self, ids_BT: Tensor, keep_BT: Tensor | Pieces) -> Tensor:
+        if isinstance(keep_BT, Pieces) and (reason := self.refuses_packing()):
+            raise ValueError(f"this model cannot read a packed batch: {reason}; pad it")
         x_BTM = self.embedding(ids_BT)
         if self.ngrams is not None:
             x_BTM = x_BTM + self.ngrams(ids_BT, keep_BT)
         if self.encoder is not None:
             found_BTM = self.encoder(x_BTM, keep_BT)
-            x_BTM = torch.cat([found_BTM, x_BTM * keep_BT.unsqueeze(-1)], -1) if self.words_beside else found_BTM
+            words_BTM = x_BTM if isinstance(keep_BT, Pieces) else x_BTM * keep_BT.unsqueeze(-1)
+            x_BTM = torch.cat([found_BTM, words_BTM], -1) if self.words_beside else found_BTM
         return self.head(self.dropout(self.summary(x_BTM, keep_BT)))
+
+    def refuses_packing(self) -> str | None:
+        """Why texts cannot stand end to end here; None where they can."""
+        if self.encoder is None or isinstance(self.encoder, TransformerEncoder):
+            return None if self.encoder is None else self.encoder.refuses_packing()
+        return f"a {type(self.encoder).__name__} reads across the places where one text ends and the next begins"

@@ -49,6 +49,10 @@ class HierarchicalClassifier(nn.Module):
         x_BNM = self.sentences(found_BNM, keep_BN)
         return self.head(self.dropout(self.sentence_summary(x_BNM, keep_BN)))
 
+    def refuses_packing(self) -> str | None:
+        """Why texts cannot stand end to end here: always, as a text is a table of sentences."""
+        return "a hierarchical model reads a text as a table of sentences, not as one row of tokens"
+
     def sentence(self, ids_RT: Tensor, keep_RT: Tensor) -> Tensor:
         """One vector a sentence."""
         x_RTM = self.embedding(ids_RT)

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from attnkit.attention.base import Attention
+from attnkit.kernels.packed import Pieces
 from attnkit.layers import AttentionLayer
 
 
 class TransformerEncoder(nn.Module):
     """x = x + attention(norm(x)); x = x + W_2 gelu(W_1 norm(x)), `layers` times, then a last norm (pre-norm).
 
-    Sinusoid positions are added to the input where the operator itself cannot tell one order from another.
+    Sinusoid positions are added to the input where the operator itself cannot tell one order from another. `real` is
+    keep_BT of a padded batch, or the Pieces of a packed one, x (1, N, M).
 
     Source: Vaswani et al. 2017; pre-norm, Xiong et al. 2020.
     """
@@ -22,18 +24,26 @@ class TransformerEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.project = nn.Linear(input_width, width) if input_width != width else nn.Identity()
+        self.reads_below = spec.needs_state
         self.add_positions = spec.claims().order_free
         self.layers = nn.ModuleList(_Layer(width, spec, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x_BTM: Tensor, keep_BT: Tensor) -> Tensor:
+    def forward(self, x_BTM: Tensor, real: Tensor | Pieces) -> Tensor:
         x_BTM = self.project(x_BTM)
         if self.add_positions:
-            x_BTM = x_BTM + sinusoid(x_BTM)
+            x_BTM = x_BTM + sinusoid(x_BTM, real.place_N if isinstance(real, Pieces) else None)
         state = None
         for layer in self.layers:
-            x_BTM, state = layer(x_BTM, keep_BT, state)
-        return self.norm(x_BTM) * keep_BT.unsqueeze(-1)
+            x_BTM, state = layer(x_BTM, real, state)
+        x_BTM = self.norm(x_BTM)
+        return x_BTM if isinstance(real, Pieces) else x_BTM * real.unsqueeze(-1)
+
+    def refuses_packing(self) -> str | None:
+        """Why texts cannot stand end to end here; None where they can."""
+        if self.reads_below:
+            return "its attention reads the map of the layer below, which a packed batch does not keep"
+        return None
 
 
 class _Layer(nn.Module):
@@ -47,20 +57,27 @@ class _Layer(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_BTM: Tensor, keep_BT: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x_BTM: Tensor, real: Tensor | Pieces, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         normed_BTM = self.attention_norm(x_BTM)
-        if self.attention.spec.needs_state:
-            mixed_BTM, state = self.attention.with_rows(normed_BTM, keep=keep_BT, state=state)
+        if isinstance(real, Pieces):
+            mixed_BTM = self.attention(normed_BTM, pieces=real)
+        elif self.attention.spec.needs_state:
+            mixed_BTM, state = self.attention.with_rows(normed_BTM, keep=real, state=state)
         else:
-            mixed_BTM = self.attention(normed_BTM, keep=keep_BT)
+            mixed_BTM = self.attention(normed_BTM, keep=real)
         x_BTM = x_BTM + self.dropout(mixed_BTM)
         return x_BTM + self.dropout(self.wide(self.wide_norm(x_BTM))), state
 
 
-def sinusoid(x_BTM: Tensor) -> Tensor:
-    """p_t,2m = sin(t / 10000^(2m/M)), p_t,2m+1 = cos of the same, for the length and width of `x_BTM`."""
+def sinusoid(x_BTM: Tensor, place_T: Tensor | None = None) -> Tensor:
+    """p_t,2m = sin(t / 10000^(2m/M)), p_t,2m+1 = cos of the same, for the length and width of `x_BTM`.
+
+    `place_T` says where each token stands, where that is not 0 to T - 1.
+    """
     width = x_BTM.shape[-1]
-    place_T1 = torch.arange(x_BTM.shape[1], device=x_BTM.device, dtype=torch.float32).unsqueeze(1)
+    if place_T is None:
+        place_T = torch.arange(x_BTM.shape[1], device=x_BTM.device)
+    place_T1 = place_T.to(torch.float32).unsqueeze(1)
     speed_M = torch.exp(torch.arange(0, width, 2, device=x_BTM.device) * (-math.log(10000.0) / width))
     angle_TM = place_T1 * speed_M
     return torch.stack([angle_TM.sin(), angle_TM.cos()], -1).flatten(1)[:, :width].to(x_BTM.dtype)

@@ -1,0 +1,142 @@
+"""Packed texts: the tokens of many documents end to end, each attended on its own, with nothing padded."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, groupby
+
+import torch
+from torch import Tensor
+
+from attnkit.attention.base import Attention
+from attnkit.attention.part import Params
+from attnkit.attention.where import Where
+from attnkit.kernels.attend import VASWANI, attend
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """How many tokens each document of a packed row has, in the order they stand in.
+
+    Neighbors of one length are a run, and are computed side by side; documents sorted by length give few runs.
+
+    Raises: ValueError where there is no document, or a length is negative.
+    """
+
+    lengths: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.lengths or min(self.lengths) < 0:
+            raise ValueError(f"a packed row needs documents of at least 0 tokens each; got the lengths {self.lengths}")
+
+    @cached_property
+    def tokens(self) -> int:
+        """N, all tokens together."""
+        return sum(self.lengths)
+
+    @cached_property
+    def runs(self) -> tuple[tuple[int, int], ...]:
+        """(documents, tokens of each), one pair a run."""
+        return tuple((len(list(run)), length) for length, run in groupby(self.lengths))
+
+    @cached_property
+    def place_N(self) -> Tensor:
+        """Where each token stands in its document, from 0."""
+        starts = list(accumulate(self.lengths, initial=0))[:-1]
+        counts = torch.tensor(self.lengths)
+        return torch.arange(self.tokens) - torch.tensor(starts).repeat_interleave(counts)
+
+    def cut(self, x_1NM: Tensor) -> list[Tensor]:
+        """The tokens of each run, as views of shape (documents, tokens of each, ...), with the later axes of `x_1NM`.
+
+        Raises: ValueError where `x_1NM` is not one row of N tokens.
+        """
+        if x_1NM.shape[0] != 1 or x_1NM.shape[1] != self.tokens:
+            raise ValueError(
+                f"these pieces are one packed row of {self.tokens} tokens; got {x_1NM.shape[0]} rows of "
+                f"{x_1NM.shape[1]}"
+            )
+        rows = x_1NM[0].split([documents * length for documents, length in self.runs])
+        return [row.unflatten(0, run) for row, run in zip(rows, self.runs, strict=True)]
+
+
+def attend_packed(
+    q_1HND: Tensor,
+    k_1GND: Tensor,
+    v_1GNE: Tensor,
+    spec: Attention = VASWANI,
+    *,
+    pieces: Pieces,
+    params: Params | None = None,
+    dropout: float = 0.0,
+    generator: torch.Generator | None = None,
+    kernel: str = "auto",
+) -> Tensor:
+    """out_1HNE: every document of `pieces` attends to itself alone, exactly as it would in a batch of its own.
+
+    That holds for every operator, since each run of documents of one length is one call of `attend` on views, with the
+    default positions 0 to n - 1. Documents without tokens are passed over.
+
+    Raises: ValueError where the pieces do not fit the tensors, and as `attend` does.
+    Cost: that of the operator on n x n pairs for each document, and one call a run.
+    """
+    q_runs, k_runs, v_runs = (pieces.cut(x.transpose(1, 2)) for x in (q_1HND, k_1GND, v_1GNE))
+    mixed = []
+    for (_, length), q, k, v in zip(pieces.runs, q_runs, k_runs, v_runs, strict=True):
+        if length == 0:
+            continue
+        out = attend(
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            spec,
+            params=params,
+            dropout=dropout,
+            generator=generator,
+            kernel=kernel,
+        )
+        mixed.append(out.transpose(1, 2).flatten(0, 1))
+    if not mixed:
+        return v_1GNE.new_zeros(1, q_1HND.shape[1], 0, v_1GNE.shape[3])
+    return torch.cat(mixed).unsqueeze(0).transpose(1, 2)
+
+
+def pool_packed(
+    q_1HRD: Tensor,
+    k_1GND: Tensor,
+    v_1GNE: Tensor,
+    spec: Attention = VASWANI,
+    *,
+    pieces: Pieces,
+    params: Params | None = None,
+    dropout: float = 0.0,
+    generator: torch.Generator | None = None,
+    kernel: str = "auto",
+) -> Tensor:
+    """out_BHRE: the same R queries read each of the B documents of `pieces`, standing at its last token.
+
+    A document without tokens gives zeros.
+
+    Raises: ValueError where the pieces do not fit the tensors, and as `attend` does.
+    Cost: that of the operator on R x n pairs for each document, and one call a run.
+    """
+    R = q_1HRD.shape[2]
+    cuts = [pieces.cut(x.transpose(1, 2)) for x in (k_1GND, v_1GNE)]
+    found = []
+    for (documents, length), k, v in zip(pieces.runs, *cuts, strict=True):
+        if length == 0:
+            found.append(v_1GNE.new_zeros(documents, q_1HRD.shape[1], R, v_1GNE.shape[3]))
+            continue
+        last = torch.full((R,), length - 1, device=k.device)
+        out = attend(
+            q_1HRD.expand(documents, -1, -1, -1),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            spec,
+            where=Where.of(R, length, query_position=last, device=k.device),
+            params=params,
+            dropout=dropout,
+            generator=generator,
+            kernel=kernel,
+        )
+        found.append(out)
+    return torch.cat(found)
