@@ -1,0 +1,82 @@
+"""Loops over the rows of a slab: what is checked before a pointer is passed."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from attnkit.kernels.native.loading import library, plain, threads
+
+
+def weigh_(loop: str, x: Tensor) -> bool:
+    """The loop "sparsemax" or "entmax15" over the rows of x, in place; False, with nothing done, where it cannot be."""
+    function = _function(loop, x)
+    if function is None:
+        return False
+    for (rows,) in matrices(x):
+        function(rows.data_ptr(), rows.stride(0), *rows.shape, threads())
+    torch.autograd.graph.increment_version(x)
+    return True
+
+
+def weigh_back_(loop: str, weights: Tensor, grad: Tensor) -> bool:
+    """The loop "sparsemax_backward" or "entmax15_backward", in place on `grad`; False where it cannot be."""
+    function = _function(loop, weights, grad)
+    if function is None or weights.shape != grad.shape:
+        return False
+    for own, back in matrices(weights, grad):
+        function(own.data_ptr(), own.stride(0), back.data_ptr(), back.stride(0), *own.shape, threads())
+    torch.autograd.graph.increment_version(grad)
+    return True
+
+
+def drop_(x: Tensor, row_keys: Tensor, column_keys: Tensor, least: int, scale: float) -> bool:
+    """x (R, S) times `scale` where the hash of both keys is at least `least`, else 0; False where it cannot be."""
+    function = _function("dropout", x)
+    keys = ((row_keys, 0), (column_keys, 1))
+    if (
+        function is None
+        or x.dim() != 2
+        or not all(plain(key, torch.int32) and key.shape == x.shape[axis : axis + 1] for key, axis in keys)
+    ):
+        return False
+    function(x.data_ptr(), x.stride(0), *x.shape, row_keys.data_ptr(), column_keys.data_ptr(), least, scale, threads())
+    torch.autograd.graph.increment_version(x)
+    return True
+
+
+def matrices(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same tensors as matrices (rows, S) with one row stride each, slice by slice where it must be."""
+    first = tensors[0]
+    if first.dim() == 2:
+        yield tensors
+    elif first.dim() == 1:
+        yield tuple(x[None] for x in tensors)
+    elif all(_merges(x) for x in tensors):
+        yield from matrices(*(x.flatten(0, 1) for x in tensors))
+    else:
+        for index in range(first.shape[0]):
+            yield from matrices(*(x[index] for x in tensors))
+
+
+def _merges(x: Tensor) -> bool:
+    return x.shape[0] == 1 or x.shape[1] == 1 or x.stride(0) == x.stride(1) * x.shape[1]
+
+
+def _function(loop: str, *tensors: Tensor) -> Callable[..., None] | None:
+    active = library()
+    if active is None or not all(plain(x) and x.dim() and x.numel() and _apart(x) for x in tensors):
+        return None
+    # Not by index: that makes a new function, which does not know its signature.
+    return getattr(active, f"attnkit_{loop}")
+
+
+def _apart(x: Tensor) -> bool:
+    """True where no two rows share memory, as they do in an expanded tensor."""
+    least = x.shape[-1]
+    for size, stride in sorted(zip(x.shape[:-1], x.stride()[:-1], strict=True), key=lambda pair: pair[1]):
+        if size > 1:
+            if stride < least:
+                return False
+            least = stride * size
+    return True
