@@ -1,6 +1,6 @@
 """Combinations: operators side by side (Sum, Mixture) and one after the other (Then)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +13,49 @@ from attnkit.attention.normalizer.softmax import Softmax
 from attnkit.attention.part import Dims, Params, ParamSpec, needed, nested, require, scoped
 from attnkit.attention.where import Where
 
+# How one of the operators mixes: (operator, q, k, v, where, params, state) to out_BHTE.
+Mixer = Callable[[Attention, Tensor, Tensor, Tensor, Where, Params | None, Tensor | None], Tensor]
+
+
+def by_itself(
+    part: Attention, q: Tensor, k: Tensor, v: Tensor, where: Where, params: Params | None, state: Tensor | None
+) -> Tensor:
+    """The operator's own mixing."""
+    return part.mix(q, k, v, where, params, state)
+
 
 @dataclass(frozen=True)
-class _Beside(Attention):
+class Composed(Attention):
+    """An operator made of operators: `compose` puts their results together, whoever mixes for them."""
+
+    def compose(
+        self,
+        mixer: Mixer,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        where: Where,
+        params: Params | None = None,
+        state: Tensor | None = None,
+    ) -> Tensor:
+        """out_BHTE, each operator's part of it mixed by `mixer`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is put together")
+
+    def mix(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        where: Where | None = None,
+        params: Params | None = None,
+        state: Tensor | None = None,
+    ) -> Tensor:
+        """out_BHTE, each operator mixing by itself."""
+        return self.compose(by_itself, q, k, v, where_or_all(where, q, k), params, state)
+
+
+@dataclass(frozen=True)
+class _Beside(Composed):
     """Operators on the same queries, keys and values; parameters under `0.`, `1.` and so on."""
 
     of: tuple[Attention, ...]
@@ -40,11 +80,18 @@ class _Beside(Attention):
             yield part.matrix(q, k, where, scoped(params, str(index)), state)
 
     def mixes(
-        self, q: Tensor, k: Tensor, v: Tensor, where: Where, params: Params | None, state: Tensor | None
+        self,
+        mixer: Mixer,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        where: Where,
+        params: Params | None,
+        state: Tensor | None,
     ) -> Iterator[Tensor]:
         """Each operator's result."""
         for index, part in enumerate(self.of):
-            yield part.mix(q, k, v, where, scoped(params, str(index)), state)
+            yield mixer(part, q, k, v, where, scoped(params, str(index)), state)
 
     def refuses_cache(self) -> str | None:
         """The first operator's reason."""
@@ -82,17 +129,18 @@ class Sum(_Beside):
         first, *others = self.matrices(q, k, where_or_all(where, q, k), params, state)
         return sum(others, start=first)
 
-    def mix(
+    def compose(
         self,
+        mixer: Mixer,
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        where: Where | None = None,
+        where: Where,
         params: Params | None = None,
         state: Tensor | None = None,
     ) -> Tensor:
         """out_BHTE, the sum of the operators' results."""
-        first, *others = self.mixes(q, k, v, where_or_all(where, q, k), params, state)
+        first, *others = self.mixes(mixer, q, k, v, where, params, state)
         return sum(others, start=first)
 
     def claims(self) -> Claims:
@@ -137,18 +185,19 @@ class Mixture(_Beside):
         maps = torch.stack([*self.matrices(q, k, where_or_all(where, q, k), params, state)], dim=-1)
         return (maps * self._gate(q, maps.sum(-2), params)[..., None, :]).sum(-1)
 
-    def mix(
+    def compose(
         self,
+        mixer: Mixer,
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        where: Where | None = None,
+        where: Where,
         params: Params | None = None,
         state: Tensor | None = None,
     ) -> Tensor:
         """out_BHTE; a column of ones beside the values tells which operators see something."""
         beside_ones = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
-        mixed = torch.stack([*self.mixes(q, k, beside_ones, where_or_all(where, q, k), params, state)], dim=-1)
+        mixed = torch.stack([*self.mixes(mixer, q, k, beside_ones, where, params, state)], dim=-1)
         return (mixed[..., :-1, :] * self._gate(q, mixed[..., -1, :], params)[..., None, :]).sum(-1)
 
     def _gate(self, q_BHTD: Tensor, row_sums_BHTC: Tensor, params: Params | None) -> Tensor:
@@ -169,7 +218,7 @@ class Mixture(_Beside):
 
 
 @dataclass(frozen=True)
-class Then(Attention):
+class Then(Composed):
     """A = A_2 A_1: `first` mixes the values among the keys, `second` reads the result, as segments, then between them.
 
     A_1 = first.matrix(k, k) with every key a query too; parameters under `first.` and `second.`.
@@ -204,19 +253,19 @@ class Then(Attention):
         among = self.first.matrix(share_heads(k, q.shape[1]), k, where.among_keys, scoped(params, "first"))
         return self.second.matrix(q, k, where, scoped(params, "second"), state) @ among
 
-    def mix(
+    def compose(
         self,
+        mixer: Mixer,
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        where: Where | None = None,
+        where: Where,
         params: Params | None = None,
         state: Tensor | None = None,
     ) -> Tensor:
         """out_BHTE, the values mixed twice."""
-        where = where_or_all(where, q, k)
-        values = self.first.mix(share_heads(k, q.shape[1]), k, v, where.among_keys, scoped(params, "first"))
-        return self.second.mix(q, k, values, where, scoped(params, "second"), state)
+        values = mixer(self.first, share_heads(k, q.shape[1]), k, v, where.among_keys, scoped(params, "first"), None)
+        return mixer(self.second, q, k, values, where, scoped(params, "second"), state)
 
     def claims(self) -> Claims:
         """What both hold; rows sum to one where `first` also leaves no key's row empty."""

@@ -150,6 +150,20 @@ class Where:
             aligned=self.aligned and stop == self.T,
         )
 
+    def reversed(self) -> "Where":
+        """The same with the last query first."""
+
+        def turned(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.flip(-1)
+
+        return replace(
+            self,
+            query_position=self.query_position.flip(-1),
+            query_keep=turned(self.query_keep),
+            query_document=turned(self.query_document),
+            aligned=False,
+        )
+
     def columns(self, start: int, stop: int) -> "Where":
         """The same for keys `start` to `stop` alone; `lengths`, which count all real keys, stay."""
 

@@ -26,6 +26,15 @@ class Call:
     generator: torch.Generator | None = None
 
 
+@dataclass(frozen=True)
+class Portion:
+    """A part of an operator that is planned for by itself, and the situation it is in."""
+
+    name: str
+    spec: Attention
+    situation: Situation
+
+
 class Kernel:
     """Computes out_BHTE for the operators it fits; forward and gradients equal the reference.
 
@@ -48,6 +57,10 @@ class Kernel:
     def cost(self, spec: Attention, situation: Situation) -> Cost:
         """What it will take; sizes are known."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it costs")
+
+    def portions(self, spec: Attention, situation: Situation) -> tuple[Portion, ...]:
+        """The operators inside which have a plan of their own; the cost is then theirs together."""
+        return ()
 
     def run(self, spec: Attention, call: Call) -> Tensor:
         """out_BHTE."""

@@ -24,6 +24,10 @@ class Slab:
         """Pairs in the slab, a head."""
         return (self.stop - self.start) * (self.last - self.first)
 
+    def reversed(self, T: int) -> "Slab":
+        """The same queries, counted from the last one of T."""
+        return Slab(T - self.stop, T - self.start, self.first, self.last)
+
 
 @lru_cache(maxsize=256)
 def partition(

@@ -6,13 +6,16 @@ from functools import lru_cache
 from attnkit.attention.base import Attention
 from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Kernel
+from attnkit.kernels.lengths import Lengths
+from attnkit.kernels.parts import Parts
 from attnkit.kernels.reference import Reference
+from attnkit.kernels.rows.kernel import Rows
 from attnkit.kernels.sdpa import SDPA
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import Slabs
 
 # Fastest first; the last one fits everything.
-KERNELS: tuple[Kernel, ...] = (SDPA(), Slabs(), Reference())
+KERNELS: tuple[Kernel, ...] = (Parts(), Lengths(), SDPA(), Slabs(), Rows(), Reference())
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,14 @@ class Plan:
     kernel: Kernel
     passed_over: tuple[tuple[str, str], ...]
     cost: Cost | None
+    inner: tuple[tuple[str, "Plan"], ...] = ()
 
     def __str__(self) -> str:
         lines = [f"kernel: {self.kernel.name}"]
         lines += [f"cost: {self.cost}"] if self.cost else []
         lines += [f"not {name}: {reason}" for name, reason in self.passed_over]
+        for name, one in self.inner:
+            lines += [f"{name}:", *(f"  {line}" for line in str(one).splitlines())]
         return "\n".join(lines)
 
 
@@ -56,4 +62,10 @@ def plan(spec: Attention, situation: Situation, kernel: str = "auto") -> Plan:
 
 
 def _plan(kernel: Kernel, passed_over: tuple[tuple[str, str], ...], spec: Attention, situation: Situation) -> Plan:
-    return Plan(kernel, passed_over, None if situation.T is None else kernel.cost(spec, situation))
+    inner = tuple((each.name, plan(each.spec, each.situation)) for each in kernel.portions(spec, situation))
+    if situation.T is None:
+        return Plan(kernel, passed_over, None, inner)
+    if not inner:
+        return Plan(kernel, passed_over, kernel.cost(spec, situation))
+    first, *others = (one.cost for _, one in inner if one.cost is not None)
+    return Plan(kernel, passed_over, sum(others, start=first), inner)

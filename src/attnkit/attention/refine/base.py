@@ -48,6 +48,11 @@ class Refinement(Part):
         return True
 
     @property
+    def rows_read(self) -> tuple[int, int] | None:
+        """How many rows above and below a row are read for it; None where it is not known, and may be all of them."""
+        return None
+
+    @property
     def needs_state(self) -> bool:
         """True where it reads the rows of a lower layer."""
         return False

@@ -73,3 +73,9 @@ class Convolution(Refinement):
         if self.queries == 1:
             return None
         return f"Convolution(queries={self.queries}) reads the rows of other queries, which a cache does not keep"
+
+    @property
+    def rows_read(self) -> tuple[int, int]:
+        """Those that the kernel covers."""
+        above = self.queries - 1 if self.causal else self.queries // 2
+        return above, self.queries - 1 - above

@@ -34,3 +34,8 @@ class HeadGate(Refinement):
     def keeps_sign(self) -> bool:
         """No gate is below zero."""
         return True
+
+    @property
+    def rows_read(self) -> tuple[int, int]:
+        """None but its own."""
+        return 0, 0

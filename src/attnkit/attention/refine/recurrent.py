@@ -54,3 +54,8 @@ class Recurrent(Refinement):
     def needs_state(self) -> bool:
         """True by definition."""
         return True
+
+    @property
+    def rows_read(self) -> tuple[int, int]:
+        """None but its own."""
+        return 0, 0

@@ -65,3 +65,8 @@ class Span(Refinement):
     def order_free(self) -> bool:
         """Distance counts."""
         return False
+
+    @property
+    def rows_read(self) -> tuple[int, int]:
+        """None but its own."""
+        return 0, 0

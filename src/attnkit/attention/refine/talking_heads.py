@@ -58,3 +58,8 @@ class TalkingHeads(Refinement):
     def keeps_sign(self) -> bool:
         """True where scores alone are mixed."""
         return not self.weights
+
+    @property
+    def rows_read(self) -> tuple[int, int]:
+        """None but its own."""
+        return 0, 0

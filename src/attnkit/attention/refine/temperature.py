@@ -51,3 +51,8 @@ class Temperature(Refinement):
     def keeps_sign(self) -> bool:
         """Scores alone change."""
         return True
+
+    @property
+    def rows_read(self) -> tuple[int, int]:
+        """None but its own."""
+        return 0, 0
