@@ -22,9 +22,9 @@ class DropoutMask:
     stays is scaled by 1 / (1 - p). Forward and backward, any cut into slabs and any number of threads see one mask.
 
     Raises: ValueError where p is not in [0, 1).
-    Source: Srivastava et al. (2014), Dropout; a mask by counting: Salmon et al. (2011), Parallel random numbers: as easy
-        as 1, 2, 3; the hash: Wellons (2018), Prospecting for hash functions.
-    Cost: natively one pass over the slab; else 11 passes of integers.
+    Source: Srivastava et al. (2014), Dropout; a mask by counting: Salmon et al. (2011), Parallel random numbers: as
+        easy as 1, 2, 3; the hash: Wellons (2018), Prospecting for hash functions.
+    Cost: natively one pass over the slab; else 12 passes, most of them of integers.
     """
 
     seed: int
@@ -57,7 +57,10 @@ class DropoutMask:
         torch.add(rows[:, None], columns, out=stays)
         _mix_(stays, moved)
         stays.ge_(least)
-        return x_RS.mul_(stays).mul_(scale)
+        # Bits times one or nothing: torch multiplies integers by integers ten times as fast as floats by integers.
+        bits = x_RS.view(torch.int32) if x_RS.dtype == torch.float32 else x_RS
+        bits.mul_(stays)
+        return x_RS.mul_(scale)
 
     def _keys(self, head: int, axis: int, first: int, count: int, device: torch.device) -> Tensor:
         """int32 (count,): keys of the indices from `first` on."""
