@@ -24,3 +24,36 @@ struct Dropout {
     int32_t least;
     float scale;
 };
+
+// Keys whose gradients one thread collects at a time.
+#define ADDITIVE_STRIP 256
+
+// Prepared queries (rows, hidden) and keys (hidden, keys and at least 31 numbers more); `_power` where the form has it.
+struct Additive {
+    const float* a;
+    const float* a_power;
+    const float* b;
+    const float* b_power;
+    int64_t b_stride;
+    const float* v;
+    int64_t hidden;
+    int64_t keys;
+    int32_t form;
+};
+
+struct AdditiveScores {
+    Additive factors;
+    float* x;
+    int64_t stride;
+};
+
+struct AdditiveGrads {
+    Additive factors;
+    const float* grad;
+    int64_t stride;
+    int64_t rows;
+    float* d_a;
+    float* d_b;
+    int64_t d_b_stride;
+    float* d_v;
+};

@@ -13,14 +13,18 @@ from torch import Tensor
 
 SWITCH = "ATTNKIT_NATIVE"
 # Raised together with INTERFACE in loops.cpp whenever a signature changes: a library of older sources is not called.
-INTERFACE = 1
+INTERFACE = 2
 _POINTER, _LONG, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
+# Prepared queries and keys, each with its powers, the stride of the keys, v, hidden units, keys and the form.
+_ADDITIVE = (_POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER, _LONG, _LONG, _INT)
 SIGNATURES: dict[str, tuple[type, ...]] = {
     "attnkit_sparsemax": (_POINTER, _LONG, _LONG, _LONG, _INT),
     "attnkit_entmax15": (_POINTER, _LONG, _LONG, _LONG, _INT),
     "attnkit_sparsemax_backward": (_POINTER, _LONG, _POINTER, _LONG, _LONG, _LONG, _INT),
     "attnkit_entmax15_backward": (_POINTER, _LONG, _POINTER, _LONG, _LONG, _LONG, _INT),
     "attnkit_dropout": (_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER, _INT, _FLOAT, _INT),
+    "attnkit_additive": (*_ADDITIVE, _POINTER, _LONG, _LONG, _INT),
+    "attnkit_additive_backward": (*_ADDITIVE, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER, _INT),
     "attnkit_exponential": (_POINTER, _LONG, _LONG, _LONG, _INT),
 }
 _BUILD = "pip install attnkit where there is a C++ compiler, or python setup.py build_ext --inplace in its sources"

@@ -21,11 +21,15 @@
 #include <thread>
 #include <vector>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 // After the C library, on which it stands.
 #include "arguments.h"
 
-#define INTERFACE 1
-#define LOOPS(LOOP) LOOP(sparsemax) LOOP(sparsemax_backward) LOOP(entmax15) LOOP(entmax15_backward) LOOP(dropout) LOOP(exponential)
+#define INTERFACE 2
+#define LOOPS(LOOP) LOOP(sparsemax) LOOP(sparsemax_backward) LOOP(entmax15) LOOP(entmax15_backward) LOOP(dropout) LOOP(exponential) LOOP(additive) LOOP(additive_backward)
 
 typedef void (*Body)(const void* arguments, int64_t first, int64_t last);
 
@@ -178,4 +182,21 @@ EXPORT void attnkit_dropout(float* x, int64_t stride, int64_t rows, int64_t size
 EXPORT void attnkit_exponential(float* x, int64_t stride, int64_t rows, int64_t size, int32_t threads) {
     const Rows arguments = {x, stride, size};
     spread(current->exponential, &arguments, rows, 2 * size, threads);
+}
+
+EXPORT void attnkit_additive(const float* a, const float* a_power, const float* b, const float* b_power,
+                             int64_t b_stride, const float* v, int64_t hidden, int64_t keys, int32_t form, float* x,
+                             int64_t stride, int64_t rows, int32_t threads) {
+    const AdditiveScores arguments = {{a, a_power, b, b_power, b_stride, v, hidden, keys, form}, x, stride};
+    spread(current->additive, &arguments, rows, keys * hidden / 4, threads);
+}
+
+EXPORT void attnkit_additive_backward(const float* a, const float* a_power, const float* b, const float* b_power,
+                                      int64_t b_stride, const float* v, int64_t hidden, int64_t keys, int32_t form,
+                                      const float* grad, int64_t stride, int64_t rows, float* d_a, float* d_b,
+                                      int64_t d_b_stride, float* d_v, int32_t threads) {
+    const AdditiveGrads arguments = {
+        {a, a_power, b, b_power, b_stride, v, hidden, keys, form}, grad, stride, rows, d_a, d_b, d_b_stride, d_v};
+    const int64_t strips = (keys + ADDITIVE_STRIP - 1) / ADDITIVE_STRIP;
+    spread(current->additive_backward, &arguments, strips, rows * hidden * ADDITIVE_STRIP / 4, threads);
 }
