@@ -17,7 +17,7 @@ from attnkit.kernels.rows.stage import Stage
 SUM, PRODUCT, WIDE = 0, 1, 2
 # Numbers of a temporary (hidden, queries, keys) in plain PyTorch: a block of pairs stays in a core's cache.
 BLOCK_NUMBERS = 1 << 18
-BLOCK_KEYS = 1024
+BLOCK_KEYS = 256
 # exp(-44) is lost beside 1 in double precision too: 64 ln 2, as in native/additive.h.
 WIDEST = 44.0
 # Keys of a strip, and how far the native loops read behind the last key, as in native/arguments.h.
@@ -256,9 +256,9 @@ def additive_score(q_BHTD: Tensor, k_BHSD: Tensor, params: Params) -> AdditiveSc
 
 
 def _form(a_TA: Tensor, b_SA: Tensor) -> int:
-    """SUM where 1 + tanh a tanh b stays above 1/2, PRODUCT where no product overflows, else WIDE."""
+    """SUM where no number is above one, PRODUCT where no product overflows, else WIDE."""
     largest_a, largest_b = (float(x.abs().amax()) if x.numel() else 0.0 for x in (a_TA, b_SA))
-    if math.tanh(largest_a) * math.tanh(largest_b) <= 0.5:
+    if max(largest_a, largest_b) <= 1.0:
         return SUM
     # The margin of 3 leaves reciprocals among the normal numbers.
     limit = (math.log(torch.finfo(a_TA.dtype).max) - 3.0) / 2.0
