@@ -13,8 +13,9 @@ import torch
 
 from attnkit import __version__
 from attnkit.attention.pairwise import Pairwise
+from attnkit.attention.where import Where
 from attnkit.data.starter import cache_folder
-from attnkit.kernels import attend
+from attnkit.kernels import Situation, attend
 from attnkit.kernels.plan import KERNELS
 from attnkit.run.machine import describe_machine
 
@@ -82,7 +83,12 @@ def _kernels() -> Iterator[Finding]:
     q, k, v = (torch.randn(2, 2, 5, 8, generator=generator) for _ in range(3))
     keep = torch.tensor([[True, True, True, False, False], [False] * 5])
     wanted = attend(q, k, v, Pairwise(), keep=keep, kernel="reference", intent="infer")
+    situation = Situation.of(q, k, v, Where.of(5, 5, keep=keep), intent="infer")
     for kernel in KERNELS:
+        reason = kernel.fits(Pairwise(), situation)
+        if reason:
+            yield Finding(f"kernel {kernel.name}", ABSENT, f"not for this case: {reason}")
+            continue
         try:
             got = attend(q, k, v, Pairwise(), keep=keep, kernel=kernel.name, intent="infer")
         except (ValueError, RuntimeError) as error:
