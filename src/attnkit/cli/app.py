@@ -15,6 +15,7 @@ from attnkit.cli.info import info
 from attnkit.cli.init import init
 from attnkit.cli.laws import laws
 from attnkit.cli.list import list_
+from attnkit.cli.plan import plan
 from attnkit.cli.predict import predict
 from attnkit.cli.quickstart import quickstart
 from attnkit.cli.runs import runs
@@ -28,7 +29,7 @@ NOTES = (
 VERBS = {
     "Begin": (quickstart, doctor),
     "The loop": (check, init, train, evaluate, predict),
-    "Attention": (list_, describe, laws),
+    "Attention": (list_, describe, laws, plan),
     "Looking after runs": (runs, info),
 }
 

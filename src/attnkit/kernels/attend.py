@@ -7,6 +7,7 @@ from attnkit.attention.base import Attention
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.part import Params
 from attnkit.attention.where import Where
+from attnkit.kernels.dense import warn_of_dense
 from attnkit.kernels.kernel import Call
 from attnkit.kernels.plan import plan
 from attnkit.kernels.situation import Situation
@@ -37,6 +38,7 @@ def attend(
     kernel's name, which then must fit.
 
     Raises: ValueError where shapes, masks or options do not fit together; KeyError where a parameter is missing.
+    Warns: DenseMapWarning, once for an operator and kernel, where a large map of T x S would be kept.
     """
     where = _where(q, k, v, where, keep)
     if not 0.0 <= dropout < 1.0:
@@ -45,7 +47,9 @@ def attend(
     learns = torch.is_grad_enabled() and any(x.requires_grad for x in params.values())
     needs_grad = learns or (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad))
     situation = Situation.of(q, k, v, where, dropout=dropout, intent=intent, needs_grad=needs_grad, learns=learns)
-    return plan(spec, situation, kernel).kernel.run(spec, Call(q, k, v, where, params, state, dropout, generator))
+    chosen = plan(spec, situation, kernel)
+    warn_of_dense(spec, chosen)
+    return chosen.kernel.run(spec, Call(q, k, v, where, params, state, dropout, generator))
 
 
 def _where(q: Tensor, k: Tensor, v: Tensor, where: Where | None, keep: Tensor | None) -> Where:

@@ -50,6 +50,10 @@ class Kernel:
         """None where this kernel can do it, else the reason why not."""
         raise NotImplementedError(f"{type(self).__name__} does not say where it fits")
 
+    def concerns(self, spec: Attention, situation: Situation) -> bool:
+        """False where nobody would expect this kernel, so that a plan need not say why it was passed over."""
+        return True
+
     def pays(self, spec: Attention, situation: Situation) -> str | None:
         """None where this kernel, which fits, is worth its while, else the reason why not."""
         return None

@@ -42,6 +42,10 @@ class Lengths(Kernel):
             return "dropout falls on weights that the fused kernel does not show"
         return "an exported graph cannot slice by numbers that it reads" if situation.intent == "export" else None
 
+    def concerns(self, spec: Attention, situation: Situation) -> bool:
+        """Calls with padding."""
+        return situation.keep
+
     def pays(self, spec: Attention, situation: Situation) -> str | None:
         """Not for items that are short."""
         assert situation.T is not None and situation.S is not None

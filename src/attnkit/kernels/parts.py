@@ -28,6 +28,10 @@ class Parts(Kernel):
             return "dropout falls on the map that its operators make together"
         return None
 
+    def concerns(self, spec: Attention, situation: Situation) -> bool:
+        """Operators made of operators."""
+        return isinstance(spec, Composed)
+
     def portions(self, spec: Attention, situation: Situation) -> tuple[Portion, ...]:
         """Each operator, with the sizes that it sees."""
         if isinstance(spec, Then):

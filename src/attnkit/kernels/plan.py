@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from attnkit.attention.base import Attention
 from attnkit.kernels.cost import Cost
+from attnkit.kernels.flex import Flex
 from attnkit.kernels.kernel import Kernel
 from attnkit.kernels.lengths import Lengths
 from attnkit.kernels.parts import Parts
@@ -15,7 +16,7 @@ from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import Slabs
 
 # Fastest first; the last one fits everything.
-KERNELS: tuple[Kernel, ...] = (Parts(), Lengths(), SDPA(), Slabs(), Rows(), Reference())
+KERNELS: tuple[Kernel, ...] = (Parts(), Lengths(), SDPA(), Slabs(), Rows(), Flex(), Reference())
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def plan(spec: Attention, situation: Situation, kernel: str = "auto") -> Plan:
         reason = each.fits(spec, situation) or each.pays(spec, situation)
         if reason is None:
             return _plan(each, tuple(passed_over), spec, situation)
-        passed_over.append((each.name, reason))
+        if each.concerns(spec, situation):
+            passed_over.append((each.name, reason))
     raise AssertionError("the reference kernel fits everything")
 
 
