@@ -114,8 +114,10 @@ class AdditiveFactors:
                 w = torch.mul(t, grad, out=space.take("additive more", shape))
                 w = torch.addcmul(grad, w, t, value=-1.0, out=w)
             else:
-                rest, y = self._product(some, those, space)
-                t = torch.sub(y, rest.mul_(y), out=space.take("additive tanh", shape))
+                p = self._product(some, those, space)
+                y = torch.add(p, 1.0, out=space.take("additive more", shape)).reciprocal_()
+                rest = p.mul_(y)
+                t = torch.sub(y, rest, out=space.take("additive tanh", shape))
                 w = y.mul_(rest).mul_(grad)
             if d_v_A is not None:
                 # Not one product of a matrix and a vector, which adds up so many numbers less exactly.
@@ -188,22 +190,21 @@ class AdditiveFactors:
             for row in range(rows.start, rows.stop, height):
                 yield slice(row, min(row + height, rows.stop)), slice(key, min(key + width, columns.stop))
 
-    def _product(self, rows: slice, columns: slice, space: Space) -> tuple[Tensor, Tensor]:
-        """P_ARS and y_ARS = 1 / (1 + P) of a block, hidden units first, so that both factors are read in order."""
+    def _product(self, rows: slice, columns: slice, space: Space) -> Tensor:
+        """P_ARS of a block, hidden units first, so that both factors are read in order."""
         a, b = self.a_TA[rows].mT[:, :, None], self.b_AS[:, None, columns]
-        p, y = (space.take(name, (a.shape[0], a.shape[1], b.shape[2])) for name in ("additive", "additive more"))
+        p = space.take("additive", (a.shape[0], a.shape[1], b.shape[2]))
         if self.form == WIDE:
-            torch.add(a, b, out=p).clamp_(-WIDEST, WIDEST).exp_()
-        else:
-            torch.mul(a, b, out=p)
-        return p, torch.add(p, 1.0, out=y).reciprocal_()
+            return torch.add(a, b, out=p).clamp_(-WIDEST, WIDEST).exp_()
+        return torch.mul(a, b, out=p)
 
     def _tanh(self, rows: slice, columns: slice, space: Space) -> Tensor:
-        """t_ARS of a block."""
-        p, y = self._product(rows, columns, space)
+        """t_ARS of a block; 2 y - 1 rather than y - P y, since it needs one temporary only."""
+        y = self._product(rows, columns, space).add_(1.0).reciprocal_()
         if self.form == SUM:
-            return torch.add(self.a_TA[rows].mT[:, :, None], self.b_AS[:, None, columns], out=p).mul_(y)
-        return torch.addcmul(y, p, y, value=-1.0, out=p)
+            t = space.take("additive tanh", tuple(y.shape))
+            return torch.add(self.a_TA[rows].mT[:, :, None], self.b_AS[:, None, columns], out=t).mul_(y)
+        return torch.add(y.new_tensor(-1.0), y, alpha=2.0, out=y)
 
 
 class AdditiveScore(Stage):
