@@ -6,7 +6,6 @@ from functools import lru_cache
 from attnkit.attention.base import Attention
 from attnkit.kernels.cost import Cost
 from attnkit.kernels.flex import Flex
-from attnkit.kernels.flex import Flex
 from attnkit.kernels.kernel import Kernel
 from attnkit.kernels.lengths import Lengths
 from attnkit.kernels.parts import Parts
@@ -17,7 +16,7 @@ from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import Slabs
 
 # Fastest first; the last one fits everything.
-KERNELS: tuple[Kernel, ...] = (Parts(), Lengths(), SDPA(), Slabs(), Rows(), Flex(), Flex(), Reference())
+KERNELS: tuple[Kernel, ...] = (Parts(), Lengths(), SDPA(), Slabs(), Rows(), Flex(), Reference())
 
 
 @dataclass(frozen=True)
