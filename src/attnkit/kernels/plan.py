@@ -11,12 +11,13 @@ from attnkit.kernels.lengths import Lengths
 from attnkit.kernels.parts import Parts
 from attnkit.kernels.reference import Reference
 from attnkit.kernels.rows.kernel import Rows
+from attnkit.kernels.scan import Scan
 from attnkit.kernels.sdpa import SDPA
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import Slabs
 
 # Fastest first; the last one fits everything.
-KERNELS: tuple[Kernel, ...] = (Parts(), Lengths(), SDPA(), Slabs(), Rows(), Flex(), Reference())
+KERNELS: tuple[Kernel, ...] = (Scan(), Parts(), Lengths(), SDPA(), Slabs(), Rows(), Flex(), Reference())
 
 
 @dataclass(frozen=True)
