@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import attnkit
+from attnkit.kernels import native
 from attnkit.run import doctor
 from tests.verbs.calling import SMALL, attn, review_csv, small_train
 
@@ -172,6 +173,23 @@ def test_doctor_names_what_is_wrong_and_what_to_do(here: Path, monkeypatch: pyte
     assert "pip uninstall torchvision" in ended.out and "OMP_NUM_THREADS" in ended.out
     assert "kernel='reference'" in ended.out
     assert "torchvision" in ended.fault and "cores" in ended.fault and "kernel sdpa" in ended.fault
+
+
+def test_doctor_says_whether_the_native_loops_are_active_and_what_it_costs_where_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def told() -> doctor.Finding:
+        return next(finding for finding in doctor.examine() if finding.name == "native loops")
+
+    with native.without_native():
+        assert told().state == doctor.ABSENT and "without_native" in told().seen and "times as long" in told().seen
+    if native.library() is None:
+        pytest.skip(f"native loops: {native.reason()}")
+    assert told().state == doctor.OK and str(native.level()) in told().seen
+    monkeypatch.setattr(
+        "attnkit.kernels.rows.thresholds.weigh_", lambda loop, x: bool(native.library() and x.zero_() is x)
+    )
+    assert told().state == doctor.PROBLEM and "ATTNKIT_NATIVE=0" in told().todo
 
 
 def test_doctor_knows_the_extras_of_the_project() -> None:

@@ -15,8 +15,9 @@ from attnkit import __version__
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.where import Where
 from attnkit.data.starter import cache_folder
-from attnkit.kernels import Situation, attend
+from attnkit.kernels import Situation, attend, native
 from attnkit.kernels.plan import KERNELS
+from attnkit.kernels.rows.thresholds import entmax_
 from attnkit.run.machine import describe_machine
 
 OK, ABSENT, PROBLEM = "ok", "absent", "problem"
@@ -25,6 +26,8 @@ EXTRAS = {"data": ("datasets", "pyarrow"), "hf": ("transformers",)}
 # They install beside a torch they were not built for, without a word, and break what imports them.
 SIBLINGS = ("torchvision", "torchaudio")
 _TOLERANCE = 1e-5
+# Measured forward with 8 heads of width 64 and 4096 tokens.
+_WITHOUT_LOOPS = "sparsemax and entmax take 1.8 times as long, dropout 1.2 times"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ def examine() -> list[Finding]:
         *_versions(),
         _threads(),
         *_kernels(),
+        _native(),
         *(_sibling(name) for name in SIBLINGS),
         *(_extra(name, packages) for name, packages in EXTRAS.items()),
         _cache(),
@@ -105,6 +109,21 @@ def _kernels() -> Iterator[Finding]:
         else:
             todo = "say kernel='reference' until torch is replaced by a version that attnkit was tested with"
             yield Finding(f"kernel {kernel.name}", PROBLEM, f"differs from the reference by {off:.1e}", todo)
+
+
+def _native() -> Finding:
+    """The loops in C++ are an option, so their absence is no fault, but it has a price; wrong numbers are a fault."""
+    reason = native.reason()
+    if reason is not None:
+        return Finding("native loops", ABSENT, f"{reason}; without them {_WITHOUT_LOOPS}")
+    scores = torch.randn(3, 70, generator=torch.Generator().manual_seed(0))
+    got = entmax_(scores.clone(), 1.5)
+    with native.without_native():
+        off = float((got - entmax_(scores.clone(), 1.5)).abs().max())
+    if off <= _TOLERANCE:
+        return Finding("native loops", OK, f"active, {native.level()}; differ from plain PyTorch by {off:.0e}")
+    seen, todo = f"differ from plain PyTorch by {off:.1e}", "set ATTNKIT_NATIVE=0 and build them again"
+    return Finding("native loops", PROBLEM, seen, todo)
 
 
 def _sibling(name: str) -> Finding:
