@@ -19,6 +19,7 @@ class Parts(Kernel):
     """
 
     name = "parts"
+    opaque = True
 
     def fits(self, spec: Attention, situation: Situation) -> str | None:
         """Not under dropout, which falls on the map that all of them make."""
