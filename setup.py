@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "src/attnkit/kernels/native"
-HEADERS = ("additive.h", "arguments.h", "levels.h", "rows.h", "vector.h")
+HEADERS = ("additive.h", "arguments.h", "entmax.h", "levels.h", "rows.h", "vector.h")
 WITHOUT = "attnkit: no native loops, so sparsemax, entmax, additive scores and dropout run on plain PyTorch, slower"
 
 

@@ -12,8 +12,8 @@ from attnkit.attention.normalizer import Entmax, Softmax, Sparsemax
 from attnkit.kernels import native
 from attnkit.kernels.rows.thresholds import entmax_, entmax_backward_, sparsemax_, sparsemax_backward_
 
-ALPHAS = (1.0, 1.001, 1.3, 1.5, 1.9, 2.0)
-NATIVE = (1.5, 2.0)
+ALPHAS = (1.0, 1.000001, 1.001, 1.3, 1.5, 1.9, 2.0)
+NATIVE = (1.000001, 1.001, 1.3, 1.5, 1.9, 2.0)
 NONE = float("-inf")
 
 
@@ -141,7 +141,7 @@ def test_gradients_are_those_of_the_normalizer(alpha: float, each_way: str) -> N
 def test_ties_get_the_same(each_way: str) -> None:
     x = torch.zeros(3, 37)
     x[0, ::2], x[1, 5:9], x[2, -1] = 2.0, 3.0, 7.0
-    for alpha in NATIVE:
+    for alpha in (1.5, 2.0):
         got = weigh(x.clone(), alpha)
         assert torch.equal(got[0, ::2], got[0, :1].expand(19)) and torch.equal(got[1, 5:9], got[1, 5:6].expand(4))
         torch.testing.assert_close(got[1, 5:9], torch.full((4,), 0.25))

@@ -15,6 +15,22 @@ struct WeightsAndGrad {
     int64_t size;
 };
 
+struct Entmax {
+    float* x;
+    int64_t stride;
+    int64_t size;
+    float a;
+};
+
+struct EntmaxBackward {
+    const float* weights;
+    int64_t weights_stride;
+    float* grad;
+    int64_t grad_stride;
+    int64_t size;
+    float a;
+};
+
 struct Dropout {
     float* x;
     int64_t stride;

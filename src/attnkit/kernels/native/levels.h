@@ -1,4 +1,5 @@
 // What is compiled once a level of instructions; no include guard, on purpose. LANES says how many floats a vector has.
 #include "vector.h"
 #include "rows.h"
+#include "entmax.h"
 #include "additive.h"

@@ -28,8 +28,10 @@
 // After the C library, on which it stands.
 #include "arguments.h"
 
-#define INTERFACE 2
-#define LOOPS(LOOP) LOOP(sparsemax) LOOP(sparsemax_backward) LOOP(entmax15) LOOP(entmax15_backward) LOOP(dropout) LOOP(exponential) LOOP(additive) LOOP(additive_backward)
+#define INTERFACE 3
+#define LOOPS(LOOP) \
+    LOOP(sparsemax) LOOP(sparsemax_backward) LOOP(entmax15) LOOP(entmax15_backward) LOOP(entmax) \
+    LOOP(entmax_backward) LOOP(dropout) LOOP(exponential) LOOP(additive) LOOP(additive_backward)
 
 typedef void (*Body)(const void* arguments, int64_t first, int64_t last);
 
@@ -171,6 +173,17 @@ EXPORT void attnkit_entmax15_backward(const float* weights, int64_t weights_stri
                                       int64_t rows, int64_t size, int32_t threads) {
     const WeightsAndGrad arguments = {weights, weights_stride, grad, grad_stride, size};
     spread(current->entmax15_backward, &arguments, rows, size, threads);
+}
+
+EXPORT void attnkit_entmax(float* x, int64_t stride, int64_t rows, int64_t size, float a, int32_t threads) {
+    const Entmax arguments = {x, stride, size, a};
+    spread(current->entmax, &arguments, rows, 8 * size, threads);
+}
+
+EXPORT void attnkit_entmax_backward(const float* weights, int64_t weights_stride, float* grad, int64_t grad_stride,
+                                    int64_t rows, int64_t size, float a, int32_t threads) {
+    const EntmaxBackward arguments = {weights, weights_stride, grad, grad_stride, size, a};
+    spread(current->entmax_backward, &arguments, rows, 3 * size, threads);
 }
 
 EXPORT void attnkit_dropout(float* x, int64_t stride, int64_t rows, int64_t size, const int32_t* row_keys,

@@ -8,24 +8,24 @@ from torch import Tensor
 from attnkit.kernels.native.loading import library, plain, threads
 
 
-def weigh_(loop: str, x: Tensor) -> bool:
-    """The loop "sparsemax" or "entmax15" over the rows of x, in place; False, with nothing done, where it cannot be."""
+def weigh_(loop: str, x: Tensor, *settings: float) -> bool:
+    """The loop "sparsemax", "entmax15" or "entmax" (with a) in place; False, with nothing done, where it cannot be."""
     function = _function(loop, x)
     if function is None:
         return False
     for (rows,) in matrices(x):
-        function(rows.data_ptr(), rows.stride(0), *rows.shape, threads())
+        function(rows.data_ptr(), rows.stride(0), *rows.shape, *settings, threads())
     torch.autograd.graph.increment_version(x)
     return True
 
 
-def weigh_back_(loop: str, weights: Tensor, grad: Tensor) -> bool:
-    """The loop "sparsemax_backward" or "entmax15_backward", in place on `grad`; False where it cannot be."""
-    function = _function(loop, weights, grad)
+def weigh_back_(loop: str, weights: Tensor, grad: Tensor, *settings: float) -> bool:
+    """The loop of that name with "_backward", in place on `grad`; False where it cannot be."""
+    function = _function(f"{loop}_backward", weights, grad)
     if function is None or weights.shape != grad.shape:
         return False
     for own, back in matrices(weights, grad):
-        function(own.data_ptr(), own.stride(0), back.data_ptr(), back.stride(0), *own.shape, threads())
+        function(own.data_ptr(), own.stride(0), back.data_ptr(), back.stride(0), *own.shape, *settings, threads())
     torch.autograd.graph.increment_version(grad)
     return True
 

@@ -50,6 +50,24 @@ INLINE double total(Floats x) {
     return sum;
 }
 
+// ln(x) of a normal number above zero, to 2 units in the last place: x = m 2^n with m around 1, and a polynomial in m - 1.
+INLINE Floats logarithm_of(Floats x) {
+    const Ints n = ((Ints)x - 0x3f3504f3) >> 23;  // the bits of the root of 1/2, from which m goes to twice that
+    const Floats power = __builtin_convertvector(n, Floats);
+    const Floats r = (Floats)((Ints)((Words)x - ((Words)n << 23))) - 1.0f;
+    Floats p = every(7.0376836292e-2f);
+    p = p * r - 1.1514610310e-1f;
+    p = p * r + 1.1676998740e-1f;
+    p = p * r - 1.2420140846e-1f;
+    p = p * r + 1.4249322787e-1f;
+    p = p * r - 1.6668057665e-1f;
+    p = p * r + 2.0000714765e-1f;
+    p = p * r - 2.4999993993e-1f;
+    p = p * r + 3.3333331174e-1f;
+    const Floats square = r * r;
+    return r + (square * (r * p - 0.5f) - power * 2.12194440e-4f) + power * 0.693359375f;
+}
+
 // exp(x) to 1.5 units in the last place: 2^n times a polynomial in the rest. 0 below -87.33, where the result would
 // no longer be a normal number; infinity above 88.72; NaN stays.
 INLINE Floats exponential_of(Floats x) {

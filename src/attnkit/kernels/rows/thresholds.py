@@ -1,8 +1,10 @@
 """Sparsemax and entmax of the rows of a slab, in place, and back from the weights alone.
 
-Rows are (..., S); -inf marks what may not be seen, and a row of nothing else becomes zeros. In float32 the alphas 1.5
-and 2 run in native loops where there are any, with the same numbers up to rounding.
+Rows are (..., S); -inf marks what may not be seen, and a row of nothing else becomes zeros. In float32 native
+loops do it where there are any, with the same numbers up to rounding.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +61,8 @@ def entmax_(x: Tensor, alpha: float, space: Space | None = None) -> Tensor:
         return torch.softmax(x, -1, out=x).masked_fill_(empty, 0.0) if x.numel() else x
     if alpha == 1.5:
         return x if not x.numel() or weigh_("entmax15", x) else _entmax15_(x, space)
-    return _entmax_(x, alpha - 1.0, space) if x.numel() else x
+    a = alpha - 1.0
+    return x if not x.numel() or weigh_("entmax", x, a) else _entmax_(x, a, space)
 
 
 def sparsemax_backward_(weights: Tensor, grad: Tensor, space: Space | None = None) -> Tensor:
@@ -69,7 +72,7 @@ def sparsemax_backward_(weights: Tensor, grad: Tensor, space: Space | None = Non
     Source: Martins and Astudillo (2016), eq. 14.
     Cost: 4 passes.
     """
-    return _back_(weights, grad, 2.0, "sparsemax_backward", space)
+    return _back_(weights, grad, 2.0, space)
 
 
 def entmax_backward_(weights: Tensor, grad: Tensor, alpha: float, space: Space | None = None) -> Tensor:
@@ -80,16 +83,17 @@ def entmax_backward_(weights: Tensor, grad: Tensor, alpha: float, space: Space |
     Source: Peters, Niculae and Martins (2019), eq. 15.
     Cost: 4 passes.
     """
-    loops = {1.5: "entmax15_backward", 2.0: "sparsemax_backward"}
-    return _back_(weights, grad, alpha, loops.get(alpha), space)
+    return _back_(weights, grad, alpha, space)
 
 
-def _back_(weights: Tensor, grad: Tensor, alpha: float, loop: str | None, space: Space | None) -> Tensor:
+def _back_(weights: Tensor, grad: Tensor, alpha: float, space: Space | None) -> Tensor:
     _check(weights, alpha)
     _check(grad)
     if weights.shape != grad.shape:
         raise ValueError(f"weights and grad must have one shape; got {tuple(weights.shape)} and {tuple(grad.shape)}")
-    if not grad.numel() or (loop is not None and weigh_back_(loop, weights, grad)):
+    loops: dict[float, tuple[Any, ...]] = {1.5: ("entmax15",), 2.0: ("sparsemax",)}
+    loop, *settings = loops.get(alpha, ("entmax", alpha - 1.0))
+    if not grad.numel() or weigh_back_(loop, weights, grad, *settings):
         return grad
     slope = _room(weights, space, "slope")
     if alpha == 2.0:
