@@ -199,9 +199,27 @@ def test_only_the_gradients_asked_for(way: str, wanted: tuple[int, ...]) -> None
     a, b, v, grad = numbers(5, 40, 4, 1.0, 1.0)
     _, *right = _gradients_alone(a, b, v, grad)
     into = [torch.zeros_like(x) if index in wanted else None for index, x in enumerate((a, b, v))]
-    AdditiveFactors.of(a, b, v).backward(grad, slice(0, 5), slice(0, 40), *into, Space(a.dtype, a.device))
+    for _ in range(2):
+        AdditiveFactors.of(a, b, v).backward(grad, slice(0, 5), slice(0, 40), *into, Space(a.dtype, a.device))
     for index in wanted:
-        torch.testing.assert_close(into[index], right[index])
+        torch.testing.assert_close(into[index], 2 * right[index])
+
+
+def test_gradients_may_lie_in_memory_as_they_like(way: str) -> None:
+    a, b, v, grad = numbers(5, 40, 4, 1.0, 1.0)
+    for strange in (grad[:, :1].expand(5, 40), grad.mT.contiguous().mT, grad.repeat(1, 2)[:, ::2], grad.double()):
+        _, *found = _gradients_alone(a, b, v, strange)
+        _, *right = _gradients_alone(a, b, v, strange.float().contiguous().clone())
+        for one, other in zip(found, right, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_scores_go_only_where_they_fit(way: str) -> None:
+    a, b, v, _ = numbers(5, 40, 4, 1.0, 1.0)
+    factors, space = AdditiveFactors.of(a, b, v), Space(a.dtype, a.device)
+    for room in (torch.empty(40, 5).mT, torch.empty(5, 80)[:, ::2], torch.empty(5, 40, dtype=torch.float64)):
+        with pytest.raises(ValueError, match="one number after the other"):
+            factors.scores(room, slice(0, 5), slice(0, 40), space)
 
 
 def test_the_stage_takes_each_item_and_head_with_its_own_numbers(way: str) -> None:

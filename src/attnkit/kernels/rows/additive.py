@@ -69,7 +69,15 @@ class AdditiveFactors:
         return AdditiveFactors(form, at, bt, v, at, bt, loops)
 
     def scores(self, out_RS: Tensor, rows: slice, columns: slice, space: Space) -> Tensor:
-        """The scores of queries `rows` with keys `columns`, into `out_RS`, whose last axis is contiguous."""
+        """The scores of queries `rows` with keys `columns`, into `out_RS`.
+
+        Raises: ValueError where the numbers of a row do not lie one after the other, or are of another type.
+        """
+        if out_RS.dtype != self.v_A.dtype or (out_RS.shape[-1] > 1 and out_RS.stride(-1) != 1):
+            raise ValueError(
+                f"scores go into rows of {self.v_A.dtype} one number after the other; got {out_RS.dtype} with strides "
+                f"{out_RS.stride()}; give a slice of a contiguous tensor"
+            )
         if self.loops is not None:
             self.loops.attnkit_additive(
                 *self._pointers(rows, columns),
@@ -138,6 +146,8 @@ class AdditiveFactors:
         space: Space,
     ) -> None:
         assert self.loops is not None
+        if not native.plain(grad_RS):
+            grad_RS = grad_RS.to(self.v_A.dtype).contiguous()
         height, width, hidden = *grad_RS.shape, self.v_A.shape[0]
         strips = -(-width // STRIP_KEYS)
         to_a = space.take("additive a", (strips, height, hidden))
