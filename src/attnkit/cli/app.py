@@ -13,6 +13,7 @@ from attnkit.cli.ending import end
 from attnkit.cli.evaluate import evaluate
 from attnkit.cli.info import info
 from attnkit.cli.init import init
+from attnkit.cli.kernels import kernels
 from attnkit.cli.laws import laws
 from attnkit.cli.list import list_
 from attnkit.cli.plan import plan
@@ -29,7 +30,7 @@ NOTES = (
 VERBS = {
     "Begin": (quickstart, doctor),
     "The loop": (check, init, train, evaluate, predict),
-    "Attention": (list_, describe, laws, plan),
+    "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),
 }
 

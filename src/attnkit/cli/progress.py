@@ -1,11 +1,23 @@
 """What training says, as it says it: a bar where somebody watches, lines where nobody does."""
 
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
 
 from attnkit.cli.terminal import console, say
+
+T = TypeVar("T")
 
 
 class Narrator:
@@ -66,3 +78,9 @@ class Narrator:
     def _on_stop(self, stop: dict[str, Any]) -> None:
         self.bar.remove_task(self.task) if self.task is not None else None
         self._line(f"Training ends: {stop['reason']}.")
+
+
+def tracked(items: Sequence[T], title: str) -> Iterator[T]:
+    """The items one by one, with a bar on stderr where somebody watches."""
+    watched = Console(stderr=True)
+    yield from track(items, title, console=watched, transient=True, disable=not watched.is_terminal)

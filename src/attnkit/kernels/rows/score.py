@@ -59,7 +59,7 @@ def any_score(score: Score, q_BHTD: Tensor, k_BHSD: Tensor, params: Params) -> B
 
 
 class Cap(Stage):
-    """x' = cap tanh(x / cap), as cap (2 sigmoid(2 x / cap) - 1): torch's sigmoid takes a fifth of its tanh's time."""
+    """x' = cap tanh(x / cap), as e / (e + 2) with e = expm1(2 x / cap): as exact as torch's tanh in half its time."""
 
     def __init__(self, cap: float) -> None:
         super().__init__()
@@ -67,12 +67,15 @@ class Cap(Stage):
 
     def forward(self, x_HRS: Tensor, place: Place, space: Space, keep: bool) -> Tensor:
         """In place."""
-        s = x_HRS.mul_(2.0 / self.cap).sigmoid_()
+        # Beyond 40 nothing is left of the 2, and e still far from infinity.
+        x = x_HRS.mul_(2.0 / self.cap).clamp_(max=40.0).expm1_()
+        beside = torch.add(x, 2.0, out=space.take(f"cap {id(self)}", place.shape))
+        x.div_(beside)
         if keep:
-            # d x' / d x = 1 - tanh^2 = 4 s (1 - s)
-            self._slope = torch.addcmul(s, s, s, value=-1.0, out=space.take(f"cap {id(self)}", place.shape))
-        return s.mul_(2.0 * self.cap).sub_(self.cap)
+            # d x' / d x = 1 - tanh^2
+            self._slope = torch.addcmul(x.new_ones(()), x, x, value=-1.0, out=beside)
+        return x.mul_(self.cap)
 
     def backward(self, grad_HRS: Tensor, place: Place, space: Space) -> Tensor:
         """In place."""
-        return grad_HRS.mul_(self._slope.mul_(4.0))
+        return grad_HRS.mul_(self._slope)
