@@ -62,11 +62,11 @@ def run_opaque(spec: Attention, call: Call, kernel: str, intent: str, needs_grad
     if call.dropout:
         # The seed is drawn outside, so that both directions see one mask, and anew at each call.
         seed = torch.randint(0, 2**62, (1,), generator=call.generator)
-    setting = _written(spec, kernel, intent, needs_grad, learns, tuple(call.params), call.dropout, where.aligned)
+    setting = _written(spec, kernel, intent, needs_grad, learns, tuple(call.params), where.aligned)
     tensors = [call.q_BHTD, call.k_BGSD, call.v_BGSE, *call.params.values()]
     if call.state is not None:
         tensors.append(call.state)
-    return cast(Tensor, _attend(tensors, [getattr(where, name) for name in _PLACES], seed, setting))
+    return cast(Tensor, _attend(tensors, [getattr(where, name) for name in _PLACES], seed, call.dropout, setting))
 
 
 @torch.compiler.assume_constant_result
@@ -77,7 +77,6 @@ def _written(
     needs_grad: bool,
     learns: bool,
     names: tuple[str, ...],
-    dropout: float,
     aligned: bool,
 ) -> str:
     """All of a call that is no tensor, as JSON: a compiled program may be kept, and read by another process."""
@@ -92,10 +91,12 @@ def _written(
     if not same:
         raise ValueError(f"{spec} is not what its plain data say, so torch.compile cannot call it by them")
     told = {"spec": plain, "kernel": kernel, "intent": intent, "needs_grad": needs_grad, "learns": learns}
-    return json.dumps(told | {"names": names, "dropout": dropout, "aligned": aligned}, sort_keys=True)
+    return json.dumps(told | {"names": names, "aligned": aligned}, sort_keys=True)
 
 
-def _run(tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, setting: str) -> Tensor:
+def _run(
+    tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, dropout: float, setting: str
+) -> Tensor:
     from attnkit.kernels.attend import planned  # attend knows this file
 
     told = json.loads(setting)
@@ -105,21 +106,25 @@ def _run(tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tenso
     params = dict(zip(names, others, strict=False))
     state = others[len(names)] if len(others) > len(names) else None
     generator = None if seed is None else torch.Generator(q.device).manual_seed(int(seed))
-    call = Call(q, k, v, where, params, state, told["dropout"], generator)
+    call = Call(q, k, v, where, params, state, dropout, generator)
     spec = cast(Attention, from_plain(told["spec"], allow_code=True))
     with torch.autocast(q.device.type, enabled=False):
         return planned(spec, call, told["kernel"], told["intent"], told["needs_grad"], told["learns"])
 
 
 @torch.library.custom_op("attnkit::attend", mutates_args=())
-def _attend(tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, setting: str) -> Tensor:
+def _attend(
+    tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, dropout: float, setting: str
+) -> Tensor:
     """out_BHTE of q, k, v, the parameters and the state."""
     with torch.no_grad():
-        return _run(tensors, places, seed, setting).contiguous()
+        return _run(tensors, places, seed, dropout, setting).contiguous()
 
 
 @_attend.register_fake
-def _(tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, setting: str) -> Tensor:
+def _(
+    tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, dropout: float, setting: str
+) -> Tensor:
     q, _, v, *_ = tensors
     return v.new_empty(*q.shape[:3], v.shape[3])
 
@@ -134,33 +139,43 @@ def _recording() -> Any:
 
 @torch.library.custom_op("attnkit::attend_backward", mutates_args=())
 def _backward(
-    grad: Tensor, tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, setting: str
+    grad: Tensor,
+    tensors: Sequence[Tensor],
+    places: Sequence[Tensor | None],
+    seed: Tensor | None,
+    dropout: float,
+    setting: str,
 ) -> list[Tensor]:
     """The gradients of all `tensors`, by running the kernel again."""
     with _recording(), torch.enable_grad():
         leaves = [x.detach().requires_grad_() for x in tensors]
-        out = _run(leaves, places, seed, setting)
+        out = _run(leaves, places, seed, dropout, setting)
         found = torch.autograd.grad(out, leaves, grad, allow_unused=True)
     return [torch.zeros_like(x) if one is None else one.contiguous() for x, one in zip(leaves, found, strict=True)]
 
 
 @_backward.register_fake
 def _(
-    grad: Tensor, tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, setting: str
+    grad: Tensor,
+    tensors: Sequence[Tensor],
+    places: Sequence[Tensor | None],
+    seed: Tensor | None,
+    dropout: float,
+    setting: str,
 ) -> list[Tensor]:
     return [x.new_empty(x.shape) for x in tensors]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    tensors, places, seed, ctx.setting = inputs
+    tensors, places, seed, ctx.dropout, ctx.setting = inputs
     ctx.count = len(tensors)
     ctx.save_for_backward(*tensors, *places, seed)
 
 
 def _differentiated(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     *saved, seed = ctx.saved_tensors
-    grads = _backward(grad.contiguous(), saved[: ctx.count], saved[ctx.count :], seed, ctx.setting)
-    return grads, None, None, None
+    grads = _backward(grad.contiguous(), saved[: ctx.count], saved[ctx.count :], seed, ctx.dropout, ctx.setting)
+    return grads, None, None, None, None
 
 
 def _not_twice(ctx: Any, *grads: Any) -> tuple[Any, ...]:
