@@ -6,33 +6,51 @@ INLINE float* row_of(int64_t padded, float* few, int64_t held) {
     return padded <= held ? few : (float*)malloc(padded * sizeof(float));
 }
 
-// ln of p = (1 + a u)^(1/a) for u <= 0, -infinity where 1 + a u is not above zero, and 1 + a u itself.
-INLINE Floats log_weight(Floats u, float a, Floats* base) {
-    const Floats least = every(-1.0f), hidden = every(-__builtin_inff());
+// ln of p = (1 + a u)^(1/a) for u <= 0, -infinity where 1 + a u is not above zero, and 1 / (1 + a u), else 0.
+INLINE Floats log_weight(Floats u, float a, float inverse_a, Floats* over) {
+    const Floats least = every(-1.0f), hidden = every(-__builtin_inff()), zero = {};
     Floats t = u * a;
     t = t > least ? t : least;
     const Floats w = t + 1.0f;
     // What the sum rounded away: it counts as much as the rest where a is small.
     const Floats lost = t - (w - 1.0f);
-    *base = w;
-    return w > 0.0f ? (logarithm_of(w) + lost / w) / a : hidden;
+    const Floats inverse = 1.0f / w;
+    *over = w > zero ? inverse : zero;
+    return w > zero ? (logarithm_of(w) + lost * inverse) * inverse_a : hidden;
 }
 
-// Newton's steps on the 1/a-norm of 1 + a (y - s), convex in s: they climb from 0 and never pass the root.
-INLINE float entmax_threshold(const float* y, int64_t padded, float a) {
+// The numbers of y above `least`, side by side in `some`, and -infinity up to a whole vector; how many vectors' floats.
+INLINE int64_t gather_above(const float* y, int64_t count, float least, float* some) {
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        some[found] = y[i];
+        found += y[i] > least;
+    }
+    while (found % LANES) some[found++] = -__builtin_inff();
+    return found;
+}
+
+// Newton's steps on the 1/a-norm of 1 + a (y - s), convex in s: they climb from 0 and never pass the root, so what has
+// no weight at one step has none at the next, and is left out.
+INLINE float entmax_threshold(const float* y, int64_t padded, float a, float* some) {
+    const float inverse_a = 1.0f / a;
     float s = 0.0f;
+    int64_t count = gather_above(y, padded, -inverse_a, some), before = padded;
     for (int step = 0; step < 64; step++) {
         Floats weights = {}, slopes = {};
-        for (int64_t i = 0; i < padded; i += LANES) {
-            const Floats zero = {};
-            Floats base;
-            const Floats p = exponential_of(log_weight(load(y + i) - s, a, &base));
+        for (int64_t i = 0; i < count; i += LANES) {
+            Floats over;
+            const Floats p = exponential_of(log_weight(load(some + i) - s, a, inverse_a, &over));
             weights += p;
-            slopes += base > 0.0f ? p / base : zero;
+            slopes += p * over;
         }
         const double sum = total(weights);
         s -= (float)(sum * expm1(-a * log(sum)) / (a * total(slopes)));
         if (sum - 1.0 < 1e-5) break;
+        // Another look pays where the last one left out an eighth. In place: what is written has been read.
+        if (8 * count > 7 * before) continue;
+        before = count;
+        count = gather_above(some, count, s - inverse_a, some);
     }
     return s;
 }
@@ -40,8 +58,9 @@ INLINE float entmax_threshold(const float* y, int64_t padded, float a) {
 static void entmax(const void* arguments, int64_t first, int64_t last) {
     const Entmax* f = (const Entmax*)arguments;
     const int64_t padded = (f->size + STEP - 1) / STEP * STEP;
-    float few[1024];
-    float* y = row_of(padded, few, 1024);
+    const float inverse_a = 1.0f / f->a;
+    float few[2048];
+    float* y = row_of(2 * padded, few, 2048);
     for (int64_t row = first; row < last; row++) {
         float* x = f->x + row * f->stride;
         float fill;
@@ -49,10 +68,12 @@ static void entmax(const void* arguments, int64_t first, int64_t last) {
             for (int64_t i = 0; i < f->size; i++) x[i] = fill;
             continue;
         }
-        const float s = entmax_threshold(y, padded, f->a);
+        const float s = entmax_threshold(y, padded, f->a, y + padded);
         for (int64_t i = 0; i < f->size; i += LANES) {
-            Floats base;
-            const Floats p = exponential_of(log_weight(load(y + i) - s, f->a, &base));
+            Floats over, p = {};
+            const Floats u = load(y + i) - s;
+            // A hair below the edge: log_weight itself decides there.
+            if (largest(u) * f->a > -1.001f) p = exponential_of(log_weight(u, f->a, inverse_a, &over));
             if (f->size - i < LANES)
                 store_some(x + i, f->size - i, p);
             else
