@@ -35,8 +35,11 @@ struct Dropout {
     float* x;
     int64_t stride;
     int64_t size;
-    const int32_t* row_keys;
-    const int32_t* column_keys;
+    // Keys are hashes of an index and of one of these, which stand for seed, head and axis.
+    int32_t row_start;
+    int32_t row;
+    int32_t column_start;
+    int32_t column;
     int32_t least;
     float scale;
 };

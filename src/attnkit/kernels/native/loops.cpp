@@ -28,7 +28,7 @@
 // After the C library, on which it stands.
 #include "arguments.h"
 
-#define INTERFACE 3
+#define INTERFACE 4
 #define LOOPS(LOOP) \
     LOOP(sparsemax) LOOP(sparsemax_backward) LOOP(entmax15) LOOP(entmax15_backward) LOOP(entmax) \
     LOOP(entmax_backward) LOOP(dropout) LOOP(exponential) LOOP(additive) LOOP(additive_backward)
@@ -186,9 +186,9 @@ EXPORT void attnkit_entmax_backward(const float* weights, int64_t weights_stride
     spread(current->entmax_backward, &arguments, rows, 3 * size, threads);
 }
 
-EXPORT void attnkit_dropout(float* x, int64_t stride, int64_t rows, int64_t size, const int32_t* row_keys,
-                            const int32_t* column_keys, int32_t least, float scale, int32_t threads) {
-    const Dropout arguments = {x, stride, size, row_keys, column_keys, least, scale};
+EXPORT void attnkit_dropout(float* x, int64_t stride, int64_t rows, int64_t size, int32_t row_start, int32_t row,
+                            int32_t column_start, int32_t column, int32_t least, float scale, int32_t threads) {
+    const Dropout arguments = {x, stride, size, row_start, row, column_start, column, least, scale};
     spread(current->dropout, &arguments, rows, size, threads);
 }
 

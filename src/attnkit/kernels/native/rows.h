@@ -149,33 +149,47 @@ static void entmax15_backward(const void* arguments, int64_t first, int64_t last
     rows_backward((const WeightsAndGrad*)arguments, first, last, true);
 }
 
+INLINE Words mixed(Words h) {
+    h ^= h >> 16;
+    h *= 0x7feb352du;
+    h ^= h >> 15;
+    return h * 0x846ca68bu;
+}
+
+INLINE Words keys_of(Words index, uint32_t start) {
+    index = mixed(index);
+    index = mixed((index ^ (index >> 16)) ^ start);
+    return index ^ (index >> 16);
+}
+
 // A weight stays, scaled, where the hash of its row's and its column's key is at least `least`.
 static void dropout(const void* arguments, int64_t first, int64_t last) {
     const Dropout* a = (const Dropout*)arguments;
+    const int64_t padded = (a->size + LANES - 1) / LANES * LANES;
+    int32_t few[1024];
+    int32_t* columns = padded <= 1024 ? few : (int32_t*)malloc(padded * sizeof(int32_t));
+    Words index;
+    for (int lane = 0; lane < LANES; lane++) index[lane] = (uint32_t)a->column + lane;
+    for (int64_t i = 0; i < padded; i += LANES) {
+        const Words keys = keys_of(index + (uint32_t)i, (uint32_t)a->column_start);
+        memcpy(columns + i, &keys, sizeof keys);
+    }
     for (int64_t row = first; row < last; row++) {
         float* x = a->x + row * a->stride;
-        const uint32_t row_key = (uint32_t)a->row_keys[row];
+        const uint32_t row_key = keys_of((uint32_t)(a->row + row) + Words{}, (uint32_t)a->row_start)[0];
         for (int64_t i = 0; i < a->size; i += LANES) {
             const int64_t left = a->size - i;
-            Ints keys = {};
-            if (left < LANES)
-                memcpy(&keys, a->column_keys + i, left * sizeof(int32_t));
-            else
-                keys = load_ints(a->column_keys + i);
-            Words h = (Words)keys + row_key;
-            h ^= h >> 16;
-            h *= 0x7feb352du;
-            h ^= h >> 15;
-            h *= 0x846ca68bu;
+            const Words h = mixed((Words)load_ints(columns + i) + row_key);
             const Floats zero = {};
-            const Floats kept = left < LANES ? load_some(x + i, left, 0.0f) : load(x + i);
-            const Floats weight = (Ints)h >= a->least ? kept * a->scale : zero;
+            const Floats given = left < LANES ? load_some(x + i, left, 0.0f) : load(x + i);
+            const Floats weight = (Ints)h >= a->least ? given * a->scale : zero;
             if (left < LANES)
                 store_some(x + i, left, weight);
             else
                 store(x + i, weight);
         }
     }
+    if (columns != few) free(columns);
 }
 
 static void exponential(const void* arguments, int64_t first, int64_t last) {

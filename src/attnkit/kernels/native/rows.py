@@ -30,17 +30,15 @@ def weigh_back_(loop: str, weights: Tensor, grad: Tensor, *settings: float) -> b
     return True
 
 
-def drop_(x: Tensor, row_keys: Tensor, column_keys: Tensor, least: int, scale: float) -> bool:
-    """x (R, S) times `scale` where the hash of both keys is at least `least`, else 0; False where it cannot be."""
+def drop_(x: Tensor, rows: tuple[int, int], columns: tuple[int, int], least: int, scale: float) -> bool:
+    """x (R, S) times `scale` where the hash of both keys is at least `least`, else 0; False where it cannot be.
+
+    `rows` and `columns` are what the keys start from, and the first index.
+    """
     function = _function("dropout", x)
-    keys = ((row_keys, 0), (column_keys, 1))
-    if (
-        function is None
-        or x.dim() != 2
-        or not all(plain(key, torch.int32) and key.shape == x.shape[axis : axis + 1] for key, axis in keys)
-    ):
+    if function is None or x.dim() != 2:
         return False
-    function(x.data_ptr(), x.stride(0), *x.shape, row_keys.data_ptr(), column_keys.data_ptr(), least, scale, threads())
+    function(x.data_ptr(), x.stride(0), *x.shape, *rows, *columns, least, scale, threads())
     torch.autograd.graph.increment_version(x)
     return True
 

@@ -45,16 +45,16 @@ class DropoutMask:
             raise ValueError(f"dropout falls on one head's rows and columns; got shape {tuple(x_RS.shape)}")
         if self.p == 0.0 or not x_RS.numel():
             return x_RS
-        rows = self._keys(head, 0, row, x_RS.shape[0], x_RS.device)
-        columns = self._keys(head, 1, column, x_RS.shape[1], x_RS.device)
-        least = round(self.p * (1 << 32)) - _SIGN
+        rows, columns = self._start(head, 0), self._start(head, 1)
+        least = min(round(self.p * (1 << 32)) - _SIGN, _SIGN - 1)
         scale = 1.0 / (1.0 - self.p)
-        if drop_(x_RS, rows, columns, least, scale):
+        if drop_(x_RS, (rows, row), (columns, column), least, scale):
             return x_RS
         shape = tuple(x_RS.shape)
         stays = self._room(space, "hash", shape, x_RS.device)
         moved = self._room(space, "moved", shape, x_RS.device)
-        torch.add(rows[:, None], columns, out=stays)
+        row_keys = _keys(rows, row, x_RS.shape[0], x_RS.device)
+        torch.add(row_keys[:, None], _keys(columns, column, x_RS.shape[1], x_RS.device), out=stays)
         _mix_(stays, moved)
         stays.ge_(least)
         # Bits times one or nothing: torch multiplies integers by integers ten times as fast as floats by integers.
@@ -62,22 +62,27 @@ class DropoutMask:
         bits.mul_(stays)
         return x_RS.mul_(scale)
 
-    def _keys(self, head: int, axis: int, first: int, count: int, device: torch.device) -> Tensor:
-        """int32 (count,): keys of the indices from `first` on."""
+    def _start(self, head: int, axis: int) -> int:
+        """Seed, head and axis in one number."""
         start = _mixed(self.seed & _WORD)
         for word in (self.seed >> 32, head, axis + _GOLDEN):
             start = _mixed(start ^ (word & _WORD))
-        keys = torch.arange(first, first + count, dtype=torch.int32, device=device)
-        moved = torch.empty_like(keys)
-        _last_(_mix_(keys, moved), moved)
-        keys.bitwise_xor_(_signed(start))
-        return _last_(_mix_(keys, moved), moved)
+        return _signed(start)
 
     @staticmethod
     def _room(space: Space | None, name: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
         if space is not None:
             return space.take(name, shape, torch.int32)
         return torch.empty(shape, dtype=torch.int32, device=device)
+
+
+def _keys(start: int, first: int, count: int, device: torch.device) -> Tensor:
+    """int32 (count,): keys of the indices from `first` on."""
+    keys = torch.arange(first, first + count, dtype=torch.int32, device=device)
+    moved = torch.empty_like(keys)
+    _last_(_mix_(keys, moved), moved)
+    keys.bitwise_xor_(start)
+    return _last_(_mix_(keys, moved), moved)
 
 
 def _mix_(x: Tensor, moved: Tensor) -> Tensor:
