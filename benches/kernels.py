@@ -20,10 +20,10 @@ from attnkit.kernels.measure.question import COLUMNS, answers
 from attnkit.kernels.measure.questions import asked
 
 PROTOCOL = (
-    f"torch {torch.__version__}, native loops {native.level() or 'not built'}, float32 unless said. Before a question is "
-    f"timed its kernel is held to the reference in float64 on at most {TOKENS} tokens: output and every gradient within "
-    "twice the error of plain computation in the same type. Ratio: median over interleaved pairs of process CPU times, "
-    "with the half-width of its 95 % interval; `wall` is the same of wall time; `pairs` how many."
+    f"torch {torch.__version__}, native loops {native.level() or 'not built'}, float32 unless said. Before a question "
+    f"is timed its kernel is held to the reference in float64 on at most {TOKENS} tokens: output and every gradient "
+    "within twice the error of plain computation in the same type. Ratio: median over interleaved pairs of process CPU "
+    "times, with the half-width of its 95 % interval; `wall` is the same of wall time; `pairs` how many."
 )
 
 

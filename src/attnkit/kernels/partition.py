@@ -7,7 +7,7 @@ from attnkit.attention.pattern.base import Pattern
 
 # What starting a slab costs, in pairs of one head: the height of slabs weighs it against pairs beyond the pattern.
 _STARTING_PAIRS = 1 << 15
-_HEIGHTS = (64, 128, 256, 512, 1024)
+HEIGHTS = (64, 128, 256, 512, 1024)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def partition(
     T: int,
     S: int,
     aligned: bool,
-    heights: tuple[int, ...] = _HEIGHTS,
+    heights: tuple[int, ...] = HEIGHTS,
     starting: int = _STARTING_PAIRS,
 ) -> tuple[Slab, ...]:
     """The slabs of that one of `heights` which costs least; keys are left out where positions are the default ones."""

@@ -10,12 +10,13 @@ from attnkit.attention.base import Attention
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.part import Dims, scoped
 from attnkit.attention.pattern import Full
+from attnkit.attention.pattern.base import Pattern
 from attnkit.attention.position.base import Position
 from attnkit.attention.where import Where
 from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.lowered import lowered
-from attnkit.kernels.partition import Slab, partition
+from attnkit.kernels.partition import HEIGHTS, Slab, partition
 from attnkit.kernels.sdpa import as_products, plain_softmax, results_bytes
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.toeplitz import (
@@ -28,6 +29,9 @@ from attnkit.kernels.toeplitz import (
 
 _FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 _NONE = float("-inf")
+# Pairs of a slab whose mask is made, and bytes a pair that rules on positions, in int64, take to make it.
+MASK_PAIRS = 1 << 20
+RULE_BYTES = 32
 
 
 class Slabs(Kernel):
@@ -71,7 +75,8 @@ class Slabs(Kernel):
         """The pairs within reach, and a slab's mask where it is not a view."""
         assert isinstance(spec, Pairwise)
         assert situation.batch is not None and situation.T is not None and situation.S is not None
-        slabs = partition(spec.pattern, situation.T, situation.S, situation.aligned)
+        viewed = situation.aligned and by_distance_alone(spec.pattern)
+        slabs = _slabs(spec.pattern, situation.T, situation.S, situation.aligned, viewed and not situation.masked)
         width = max(situation.width, situation.value_width)
         passes = 7 if situation.needs_grad else 2
         pairs = sum(slab.pairs for slab in slabs)
@@ -80,10 +85,12 @@ class Slabs(Kernel):
         vectors = situation.heads * (situation.T + situation.S) * situation.itemsize if biased else 0
         # The operator's own gradients of a slab stand beside the sums they are added to.
         results = results_bytes(situation) * (5 if situation.needs_grad else 2) // 2
-        dense = by_distance_alone(spec.pattern) and situation.aligned and not situation.masked
-        mask = 0 if dense else max(slab.pairs for slab in slabs) * (situation.batch if situation.masked else 1)
-        heads = situation.heads if biased else 1
-        return Cost(work, results + vectors + mask * (1 + heads * situation.itemsize))
+        if viewed and not situation.masked:
+            return Cost(work, results + vectors)
+        largest = max((slab.pairs for slab in slabs), default=0)
+        numbers = largest * (situation.batch if situation.masked else 1)
+        mask = numbers * (2 + (situation.heads if biased else 1) * situation.itemsize)
+        return Cost(work, results + vectors + mask + largest * RULE_BYTES)
 
     def run(self, spec: Attention, call: Call) -> Tensor:
         """out_BHTE."""
@@ -124,12 +131,12 @@ class Masks:
     def of(spec: Pairwise, call: Call, dtype: torch.dtype) -> "Masks":
         """The masks of an operator; `whole` where the vector says all."""
         where, T, S = call.where, call.where.T, call.where.S
-        slabs = partition(spec.pattern, T, S, where.aligned)
+        told = where.aligned and by_distance_alone(spec.pattern)
+        slabs = _slabs(spec.pattern, T, S, where.aligned, told and where.kept is None)
         vector = None
         if is_distance_bias(spec.position):
             own = {name: value.detach() for name, value in scoped(call.params, "position").items()}
             vector = bias_by_distance(spec.position, own, call.q_BHTD.shape[1], T, S, dtype, call.q_BHTD.device)
-        told = where.aligned and by_distance_alone(spec.pattern)
         if told and (vector is not None or type(spec.pattern) is not Full):
             if vector is None:
                 vector = torch.zeros(1, S + T - 1, dtype=dtype, device=call.q_BHTD.device)
@@ -158,6 +165,12 @@ class Masks:
         if view is not None:
             return view.masked_fill(hidden, _NONE)
         return torch.zeros(hidden.shape, dtype=self.dtype, device=hidden.device).masked_fill_(hidden, _NONE)
+
+
+def _slabs(pattern: Pattern, T: int, S: int, aligned: bool, viewed: bool) -> tuple[Slab, ...]:
+    """Slabs of any height where masks are views, else of one at which a mask and what makes it stay small."""
+    low = tuple(height for height in HEIGHTS if height * S <= MASK_PAIRS) or HEIGHTS[:1]
+    return partition(pattern, T, S, aligned, HEIGHTS if viewed else low)
 
 
 class _Slabbed(torch.autograd.Function):

@@ -44,7 +44,9 @@ def side_called(name: str, tokens: int, heads: int) -> Side:
             return question.ours
     if name not in CATALOGUE:
         raise ValueError(f"there is no question and no catalogue line {name!r} with {tokens} tokens")
-    return ours(named(name), Shape(tokens, H=heads), name)
+    # The one line that cannot be called without ids.
+    documents = 16 if name == "documents" else 0
+    return ours(named(name), Shape(tokens, H=heads), name, documents=documents)
 
 
 def estimate(side: Side, gradients: bool) -> int:

@@ -99,12 +99,16 @@ def ours(
     *,
     dropout: float = 0.0,
     lengths: tuple[float, ...] = (),
+    documents: int = 0,
     kernel: str = "auto",
 ) -> Side:
-    """`attend` with an operator; `lengths` are shares of S that are real keys, item by item."""
+    """`attend` with an operator; `lengths` are shares of S that are real keys, an item each, `documents` texts a row."""
 
     def make(shape: Shape) -> Function:
         where = _real(shape, lengths)
+        if documents:
+            ids = torch.arange(shape.T) * documents // shape.T
+            where = Where.of(shape.T, shape.T, query_document=ids, key_document=ids)
 
         def call(q: Tensor, k: Tensor, v: Tensor, params: dict[str, Tensor]) -> Tensor:
             generator = torch.Generator().manual_seed(5) if dropout else None
