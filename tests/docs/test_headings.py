@@ -33,6 +33,12 @@ def test_every_recipe_field_has_its_heading() -> None:
     assert set(fields()) - headed("recipe.md") == set()
 
 
+def test_every_kernel_has_its_heading() -> None:
+    from attnkit.kernels.plan import KERNELS
+
+    assert {kernel.name for kernel in KERNELS} - headed("kernels.md") == set()
+
+
 def test_every_catalogue_line_has_its_heading() -> None:
     from attnkit import CATALOGUE
 
