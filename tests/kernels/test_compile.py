@@ -123,6 +123,19 @@ def test_other_sizes_need_no_further_graph_and_take_the_kernel_that_pays_there()
     assert counts[0] == counts[1] == counts[2]
 
 
+def test_positions_that_are_given_are_kept() -> None:
+    spec = Pairwise(position=Alibi(), pattern=Window(5))
+    q, k, v, params, _, _ = inputs(spec, 9, 9)
+
+    def call(position: Tensor) -> Tensor:
+        where = Where.of(9, 9, query_position=position, key_position=torch.arange(9))
+        return attend(q, k, v, spec, where=where, params=params, kernel="rows")
+
+    position = torch.tensor([3, 1, 4, 0, 5, 8, 2, 6, 7])
+    compiled = torch.compile(call, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(position), call(position))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("spec", "kernel"), [CASES[0], CASES[3], CASES[5]], ids=str)
 def test_compiled_by_inductor_the_numbers_are_the_same(spec: Any, kernel: str) -> None:
