@@ -1,4 +1,4 @@
-"""Batches of texts of like length, padded only to the longest of each."""
+"""Batches of texts: of like length and padded to the longest, or drawn at random and packed end to end."""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,7 @@ def bucket_batches(
     is drawn too, all from `generator`; without it rows are sorted by length over the whole set.
     Raises: ValueError where `batch_rows` is below 1.
     """
-    if batch_rows < 1:
-        raise ValueError(f"batch_rows must be at least 1 and is {batch_rows}; give a positive number of rows.")
+    _check(batch_rows)
     rows = len(lengths)
     if not shuffle:
         order = sorted(range(rows), key=lambda row: lengths[row])
@@ -34,6 +33,25 @@ def bucket_batches(
         for batch in _cut(sorted(pool, key=lambda row: lengths[row]), batch_rows)
     ]
     return [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def random_batches(
+    lengths: Sequence[int], batch_rows: int, generator: torch.Generator | None = None
+) -> list[list[int]]:
+    """Row numbers in batches of `batch_rows` drawn from all rows alike; every row stands in exactly one batch.
+
+    Within a batch the shortest stands first: packed texts of one length are then computed side by side.
+    Raises: ValueError where `batch_rows` is below 1.
+    """
+    _check(batch_rows)
+    drawn = torch.randperm(len(lengths), generator=generator).tolist()
+    return [sorted(batch, key=lambda row: lengths[row]) for batch in _cut(drawn, batch_rows)]
+
+
+def pack(id_lists: Sequence[Sequence[int]]) -> tuple[Tensor, tuple[int, ...]]:
+    """The ids of all texts end to end, int64 (1,N), and how many each of them has."""
+    ids_1N = torch.tensor([[number for ids in id_lists for number in ids]], dtype=torch.int64)
+    return ids_1N, tuple(len(ids) for ids in id_lists)
 
 
 def collate(id_lists: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -54,6 +72,11 @@ def padded_width(longest: int) -> int:
     """
     step = 2 ** max(0, longest.bit_length() - 4)
     return max(1, -(-longest // step) * step)
+
+
+def _check(batch_rows: int) -> None:
+    if batch_rows < 1:
+        raise ValueError(f"batch_rows must be at least 1 and is {batch_rows}; give a positive number of rows.")
 
 
 def _cut(order: list[int], size: int) -> list[list[int]]:

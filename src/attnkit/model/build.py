@@ -13,11 +13,14 @@ from attnkit.model.settings import ModelSettings, chosen
 from attnkit.model.summary import Summary
 from attnkit.model.transformer import TransformerEncoder
 
+Classifier = TextClassifier | HierarchicalClassifier
 
-def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, allow_code: bool = False) -> nn.Module:
+
+def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, allow_code: bool = False) -> Classifier:
     """The network that `settings` describe, with fresh weights from torch's generator.
 
-    It is called with ids_BT and keep_BT (ids_BNT and keep_BNT where hierarchical) and answers logits_BC.
+    It is called with ids_BT and keep_BT (ids_BNT and keep_BNT where hierarchical) and answers logits_BC; with ids_1N
+    and their Pieces too, unless it `refuses_packing`.
 
     Raises: ValueError where the settings contradict each other or still say "auto".
     """

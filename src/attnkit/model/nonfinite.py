@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-def first_bad_layer(model: nn.Module, *inputs: Tensor) -> str:
+def first_bad_layer(model: nn.Module, *inputs: Any) -> str:
     """One clause that names the first layer whose weights or outputs are not finite on these inputs."""
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():

@@ -57,6 +57,11 @@ class TrainSettings(Section):
     epochs: Count | Auto = Field("auto", description="most passes over the training split")
     patience: int = Field(3, ge=1, description="evaluations without a better validation measure before stopping")
     batch_rows: Count | Auto = Field("auto", description="texts in a batch")
+    batches: Literal["auto", "packed", "sorted"] = Field(
+        "auto",
+        description="packed: texts drawn at random, their tokens end to end, each attended on its own (transformer or "
+        "none); sorted: texts of like length, padded to the longest",
+    )
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Auto = Field(
         "auto", description="highest learning rate of AdamW"
     )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from attnkit.model.settings import Section
+from attnkit.model.operator import operator
+from attnkit.model.settings import Section, chosen
 from attnkit.run.recipe import Recipe
 
 LONG_DOCUMENT_TOKENS = 400
@@ -102,6 +103,25 @@ def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
         choices.settle("train.batch_rows", 16, "a document is a batch of sentences")
     else:
         choices.settle("train.batch_rows", 32 if rows < 20_000 else 64, f"{rows} training texts")
+
+
+def choose_batches(choices: Choices, median_tokens: int, allow_code: bool = False) -> None:
+    """Settle how the texts of a step stand together, from what reads them and how long they are."""
+    recipe = choices.recipe
+    if recipe.train.batches != "auto":
+        return
+    median = min(median_tokens, chosen(recipe.tokens.max_tokens))
+    if recipe.model.hierarchical is True:
+        value, reason = "sorted", "a hierarchical model reads tables of sentences, which cannot stand end to end"
+    elif recipe.model.encoder != "transformer":
+        value, reason = "sorted", f"the encoder {recipe.model.encoder} reads texts side by side"
+    elif operator(recipe.model.attention, allow_code).needs_state:
+        value, reason = "sorted", "its attention reads the map of the layer below, which a packed batch does not keep"
+    elif median <= SHORT_TEXT_TOKENS:
+        value, reason = "sorted", f"the median text has {median} tokens: many short texts go faster side by side"
+    else:
+        value, reason = "packed", f"the median text has {median} tokens: nothing is padded, and any texts may meet"
+    choices.settle("train.batches", value, reason)
 
 
 def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:

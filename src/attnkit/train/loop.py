@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnkit.data.batches import bucket_batches
+from attnkit.data.batches import bucket_batches, random_batches
 from attnkit.errors import FailedError, UsageError
 from attnkit.model.nonfinite import first_bad_layer
 from attnkit.model.settings import chosen
@@ -81,6 +81,8 @@ class Loop:
         self.class_weights = task.class_weights(train.targets) if settings.class_weights else None
         self.at = Position()
         self.best: Weights = _copy(model)
+        # Only what was settled on packs: a run that was begun before there was a choice goes on as it began.
+        self.packs = settings.batches == "packed"
         self.lengths = prepare.lengths(train.items)
         self.epochs = chosen(settings.epochs)
         self.steps_an_epoch = len(self._batches(0))
@@ -126,7 +128,8 @@ class Loop:
 
     def _batches(self, epoch: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
-        return bucket_batches(self.lengths, chosen(self.settings.batch_rows), generator=generator)
+        draw = random_batches if self.packs else bucket_batches
+        return draw(self.lengths, chosen(self.settings.batch_rows), generator=generator)
 
     def _next_epoch(self) -> None:
         self.at.epoch, self.at.batch = self.at.epoch + 1, 0
@@ -141,16 +144,17 @@ class Loop:
             group["lr"] = rate
         self.model.train()
         before = random_state()
-        ids, keep = self.prepare.collate([self.train.items[number] for number in numbers])
+        gather = self.prepare.pack if self.packs else self.prepare.collate
+        inputs = gather([self.train.items[number] for number in numbers])
         targets = self.train.targets[torch.tensor(numbers)]
         with self._precision():
-            logits = self.model(ids, keep)
+            logits = self.model(*inputs)
         loss = self.task.loss(logits.float(), targets, self.class_weights, self.settings.label_smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
             set_random_state(before)
             with self._precision():
-                where = first_bad_layer(self.model, ids, keep)
+                where = first_bad_layer(self.model, *inputs)
             self._not_finite(f"the loss is {value}", numbers, where)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

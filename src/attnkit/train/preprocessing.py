@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnkit.data.batches import collate, padded_width
+from attnkit.data.batches import collate, pack, padded_width
 from attnkit.data.tokens import TextTokenizer, from_json
 from attnkit.errors import UsageError
 from attnkit.files import write_text
+from attnkit.kernels.packed import Pieces
 from attnkit.train.sentences import cut_sentences, split_sentences
 
 Ids = list[int] | list[list[int]]
@@ -64,6 +65,11 @@ class Preprocessing:
                 ids_BNT[row, number, : len(sentence)] = torch.tensor(sentence)  # type: ignore[arg-type]
                 keep_BNT[row, number, : len(sentence)] = True  # type: ignore[arg-type]
         return ids_BNT, keep_BNT
+
+    def pack(self, items: Sequence[Ids]) -> tuple[Tensor, Pieces]:
+        """(ids, pieces): the texts end to end as (1, N), and where each begins and ends; not for hierarchical ones."""
+        ids_1N, lengths = pack(items)  # type: ignore[arg-type]
+        return ids_1N, Pieces(lengths)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json into `folder`; the limits go into model.json."""

@@ -7,10 +7,10 @@ from attnkit.data.tokens import TextTokenizer, fit, kind_for
 from attnkit.errors import UsageError
 from attnkit.model.settings import chosen
 from attnkit.run.recipe import Recipe
-from attnkit.train.choose import Choices, choose_lengths, choose_model, choose_tokens, choose_training
+from attnkit.train.choose import Choices, choose_batches, choose_lengths, choose_model, choose_tokens, choose_training
 
 
-def settle(recipe: Recipe, train: Sequence[Example]) -> tuple[Choices, TextTokenizer]:
+def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -> tuple[Choices, TextTokenizer]:
     """The complete recipe with a reason for each choice, and the tokenizer, from the training rows alone.
 
     Raises: UsageError where the recipe asks for what these rows cannot give.
@@ -35,7 +35,9 @@ def settle(recipe: Recipe, train: Sequence[Example]) -> tuple[Choices, TextToken
     if paired:
         counts = [len(ids) for ids in tokenizer.encode_pair([r.text for r in train], [r.pair or "" for r in train])]
     choose_lengths(choices, counts, paired)
-    choose_model(choices, len(train), sorted(counts)[len(counts) // 2])
+    median = sorted(counts)[len(counts) // 2]
+    choose_model(choices, len(train), median)
+    choose_batches(choices, median, allow_code)
     choose_training(choices, len(train), len({row.label for row in train if isinstance(row.label, str)}))
     if choices.recipe.model.hierarchical is True and paired:
         raise UsageError("hierarchical models read one text, not pairs; set model.hierarchical = false")

@@ -72,10 +72,12 @@ def train_splits(
     # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
     if not all((root / name).exists() for name in ("recipe.toml", "data.json")):
         write_record(root / "data.json", data_record(source, splits))
-    recipe, prepare = _preprocess(root, folder, recipe, splits.train, say)
+    recipe, prepare = _preprocess(root, folder, recipe, splits.train, say, allow_code)
     torch.manual_seed(recipe.train.seed)
     try:
         model = build_model(recipe.model, prepare.tokenizer.size, task.outputs, allow_code=allow_code)
+        if recipe.train.batches == "packed" and (reason := model.refuses_packing()):
+            raise ValueError(f'the texts cannot be packed: {reason}; set train.batches = "sorted"')
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         rows = {name: _rows(part, prepare, task) for name, part in parts.items()}
         train, validation, test = rows.values()
@@ -161,14 +163,14 @@ def _rows(examples: list[Example], prepare: Preprocessing, task: Task) -> Rows:
 
 
 def _preprocess(
-    root: Path, folder: Path, recipe: Recipe, train: list[Example], say: Say
+    root: Path, folder: Path, recipe: Recipe, train: list[Example], say: Say, allow_code: bool
 ) -> tuple[Recipe, Preprocessing]:
     stored = root / "recipe.toml"
     if stored.exists():
         recipe = load_recipe(stored, allow_code=None)
         if (folder / "model" / "tokenizer.json").exists():
             return recipe, Preprocessing.load(folder / "model", _limits(recipe))
-    choices, tokenizer = settle(recipe, train)
+    choices, tokenizer = settle(recipe, train, allow_code)
     recipe = choices.recipe
     prepare = Preprocessing(tokenizer, **_limits(recipe))
     (folder / "model").mkdir(parents=True, exist_ok=True)
