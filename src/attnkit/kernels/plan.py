@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from attnkit.attention.base import Attention
+from attnkit.kernels.banded import Banded
 from attnkit.kernels.cost import Cost
 from attnkit.kernels.flex import Flex
 from attnkit.kernels.kernel import Kernel
@@ -17,7 +18,7 @@ from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import Slabs
 
 # Fastest first; the last one fits everything.
-KERNELS: tuple[Kernel, ...] = (Scan(), Parts(), Lengths(), SDPA(), Slabs(), Rows(), Flex(), Reference())
+KERNELS: tuple[Kernel, ...] = (Scan(), Parts(), Lengths(), Banded(), SDPA(), Slabs(), Rows(), Flex(), Reference())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,127 @@
+"""Banded: softmax attention on local patterns, at the cost of the pairs that meet."""
+
+import torch
+from torch import Tensor
+
+from attnkit.attention.base import Attention
+from attnkit.attention.pairwise import Pairwise
+from attnkit.attention.part import Dims, scoped
+from attnkit.attention.position.base import DistanceBias, Position
+from attnkit.kernels.banded.blocks import Blocks, Cut, numbers_of_a_block, numbers_of_a_call
+from attnkit.kernels.banded.composed import composed
+from attnkit.kernels.banded.local import local
+from attnkit.kernels.banded.masks import Masks
+from attnkit.kernels.banded.pieces import Piece, pieces
+from attnkit.kernels.cost import Cost
+from attnkit.kernels.kernel import Call, Kernel
+from attnkit.kernels.lowered import lowered
+from attnkit.kernels.sdpa import as_products, plain_softmax, results_bytes
+from attnkit.kernels.situation import Situation
+from attnkit.kernels.slabs import needs_fused_operator
+from attnkit.kernels.toeplitz import is_distance_bias
+
+# What a key of a block costs beside its scores, in pairs: adding up its gradients, and packing it in low precision.
+_BACKWARD_OVERHEAD, _PACKING_OVERHEAD = 60, 64
+# What one call of the fused operator costs, in pairs of one head.
+_PAIRS_A_CALL = 1 << 14
+
+
+class Banded(Kernel):
+    """Windows, dilated windows, segments, neighbours on a grid and global tokens, as strided blocks.
+
+    Blocks of queries stand beside the keys they can reach, as overlapping views without a copy; torch's fused kernel
+    takes many at once with one mask, which holds a bias of distance too. The blocks cut short by an end of the sequence
+    come one by one. What global tokens add to a query is joined by its log sum. Where torch's operator is missing the
+    same blocks are composed of matrix products.
+
+    Source: Beltagy et al. (2020), Longformer, section 3.2 and appendix A, for chunks; Dao et al. (2022) for log sums.
+    Cost: T x (reach + block) pairs; memory linear in T.
+    """
+
+    name = "banded"
+    opaque = True
+
+    def fits(self, spec: Attention, situation: Situation) -> str | None:
+        """The first thing that is not one softmax on a local pattern at the default positions."""
+        reason = plain_softmax(spec)
+        if reason:
+            return reason
+        assert isinstance(spec, Pairwise)
+        if local(spec.pattern) is None:
+            return f"the pattern {type(spec.pattern).__name__} is not a band that repeats along the sequence"
+        if not situation.aligned:
+            return "the positions are not the default ones"
+        position = spec.position
+        if type(position).bias is not Position.bias:
+            if not is_distance_bias(position):
+                return f"the position {type(position).__name__} adds a bias that distance alone does not tell"
+            dims = Dims(situation.heads, situation.width, situation.value_width)
+            if situation.learns and position.parameters(dims):
+                return f"the position {type(position).__name__} learns, and the fused kernel gives a bias no gradient"
+        if situation.dropout:
+            return "dropout falls on weights that the fused kernel does not show"
+        if situation.intent == "export":
+            return "an exported graph has no blocks of a length that is not known yet"
+        return None
+
+    def concerns(self, spec: Attention, situation: Situation) -> bool:
+        """Patterns that are local, as far as they can be seen to be."""
+        return isinstance(spec, Pairwise) and local(spec.pattern) is not None
+
+    def pays(self, spec: Attention, situation: Situation) -> str | None:
+        """Not where the blocks hold about as many pairs as the whole map, counting what each call costs."""
+        assert situation.batch is not None and situation.T is not None and situation.S is not None
+        found = _cut(spec, situation.T, situation.S, situation.dtype)[situation.needs_grad]
+        whole = situation.heads * situation.T * situation.S
+        banded = sum(situation.heads * piece.pairs + _PAIRS_A_CALL for piece in found)
+        if banded * 5 > whole * 4:
+            return f"its blocks cost {banded / max(whole, 1):.2g} times the whole map, at this length"
+        return None
+
+    def cost(self, spec: Attention, situation: Situation) -> Cost:
+        """The pairs of all blocks; beside the results what a few blocks hold."""
+        assert isinstance(spec, Pairwise)
+        assert situation.batch is not None and situation.T is not None and situation.S is not None
+        cut = _cut(spec, situation.T, situation.S, situation.dtype)
+        heads, width = situation.heads, max(situation.width, situation.value_width)
+        pairs = 2 * sum(piece.pairs for piece in cut[0])
+        if situation.needs_grad:
+            pairs += 5 * sum(piece.pairs for piece in cut[1])
+        mask_heads = heads if isinstance(spec.position, DistanceBias) else 1
+        passing = 0
+        for backward in (False, True)[: 1 + situation.needs_grad]:
+            for piece in cut[backward]:
+                numbers = numbers_of_a_call(piece, heads, width, backward)
+                blocks = numbers // numbers_of_a_block(piece, heads, width, backward) if situation.keep else 1
+                mask = mask_heads * blocks * piece.rows * piece.columns * max(situation.itemsize, 4)
+                passing = max(passing, numbers * situation.itemsize + mask)
+        return Cost(situation.batch * heads * pairs * width, results_bytes(situation) + passing)
+
+    def run(self, spec: Attention, call: Call) -> Tensor:
+        """out_BHTE."""
+        assert isinstance(spec, Pairwise)
+        call = lowered(call)
+        q, k, v, scale = as_products(spec, call)
+        where, T, S = call.where, q.shape[2], k.shape[2]
+        bias = spec.position if isinstance(spec.position, DistanceBias) else None
+        own = {name: value.detach() for name, value in scoped(call.params, "position").items()}
+        sums = torch.promote_types(q.dtype, torch.float32)
+        masks = Masks(S - T, q.shape[1], sums, q.device, where.keep, bias, own)
+        forward, backward = _cut(spec, T, S, q.dtype)
+        if needs_fused_operator(Situation.of(q, k, v, where)):
+            out: Tensor = composed(q, k, v, forward, masks, scale)
+        else:
+            q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
+            out = Blocks.apply(q, k, v, Cut(forward, backward, masks, scale))
+        if where.query_keep is not None:
+            out = out.masked_fill(~where.query_keep[:, None, :, None], 0.0)
+        return out[..., : call.v_BGSE.shape[-1]].to(call.v_BGSE.dtype)
+
+
+def _cut(spec: Attention, T: int, S: int, dtype: torch.dtype) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """The pieces forwards and backwards."""
+    assert isinstance(spec, Pairwise)
+    found = local(spec.pattern)
+    assert found is not None
+    packing = _PACKING_OVERHEAD if dtype in (torch.bfloat16, torch.float16) else 0
+    return pieces(found, T, S, packing), pieces(found, T, S, packing + _BACKWARD_OVERHEAD)
