@@ -54,8 +54,11 @@ def test_blocks_are_exact_where_the_type_is(T: int, S: int, causal: bool) -> Non
 def test_second_derivatives(T: int, S: int, causal: bool) -> None:
     inputs = tuple(x.detach()[0].requires_grad_() for x in draw(0, T, S, H=2, G=2, D=3, E=3))
     assert torch.autograd.gradgradcheck(lambda *x: _Blocked.apply(*x, causal), inputs)
-    expected = torch.autograd.grad(dense(*inputs, causal).square().sum(), inputs, create_graph=True)
-    got = torch.autograd.grad(_Blocked.apply(*inputs, causal).square().sum(), inputs, create_graph=True)
+
+    def slopes(out: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad((out.square() + out).sum(), inputs, create_graph=True)
+
+    got, expected = slopes(_Blocked.apply(*inputs, causal)), slopes(dense(*inputs, causal))
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -68,7 +71,7 @@ def errors(spec: Pairwise, T: int, S: int, where: Where | None, kernel: str, sha
     exact = tuple(x.detach().double().requires_grad_() for x in low)
     truth = results(spec, exact, {}, "reference", where)
     return [
-        float((one.double() - other).square().mean().sqrt())
+        float((one.detach().double() - other.detach()).square().mean().sqrt())
         for one, other in zip(results(spec, low, {}, kernel, where), truth, strict=True)
     ]
 
@@ -89,6 +92,14 @@ def test_the_error_is_within_twice_that_of_the_plain_operator_in_bfloat16(spec: 
         errors(spec, T, S, None, "blocks"), errors(spec, T, S, None, "reference"), strict=True
     ):
         assert kernel_error <= 2 * plain_error
+
+
+def test_gradients_of_keys_and_values_do_not_fade_over_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnkit.kernels.blocks.BLOCK_NUMBERS", 1)
+    whole = errors(Pairwise(), 500, 20, None, "blocks")
+    monkeypatch.setattr("attnkit.kernels.blocks.ROWS", 2)
+    for of_many, of_one in zip(errors(Pairwise(), 500, 20, None, "blocks"), whole, strict=True):
+        assert of_many <= 1.2 * of_one
 
 
 def test_large_scores_keep_the_digits_that_count() -> None:
@@ -132,14 +143,28 @@ def test_infinite_and_huge_scores_make_no_nan() -> None:
     assert torch.isfinite(out).all()
 
 
-def test_autocast_changes_nothing() -> None:
-    q, k, v = (x.detach().bfloat16().requires_grad_() for x in draw(0, 33, 33))
-    plain = attend(q, k, v, kernel="blocks")
-    with torch.autocast("cpu", dtype=torch.float16):
-        cast = attend(q, k, v, kernel="blocks")
-        gradients = torch.autograd.grad(cast.sum(), (q, k, v))
+def test_autocast_to_bfloat16_is_the_same_as_bfloat16() -> None:
+    wide = tuple(x.detach().float().requires_grad_() for x in draw(0, 33, 33))
+    low = tuple(x.detach().bfloat16().requires_grad_() for x in wide)
+    plain = attend(*low, kernel="blocks")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = attend(*wide, kernel="blocks")
+        gradients = torch.autograd.grad(cast.float().sum(), wide)
     assert torch.equal(cast, plain)
-    for one, other in zip(gradients, torch.autograd.grad(plain.sum(), (q, k, v)), strict=True):
+    for one, other in zip(gradients, torch.autograd.grad(plain.float().sum(), low), strict=True):
+        assert torch.equal(one, other.float())
+
+
+def test_compiled_it_is_one_graph_with_the_same_numbers_and_gradients() -> None:
+    inputs = tuple(x.detach().bfloat16().requires_grad_() for x in draw(0, 33, 33))
+    compiled = torch.compile(lambda q, k, v: attend(q, k, v, kernel="blocks"), backend="eager", fullgraph=True)
+    got, expected = compiled(*inputs), attend(*inputs, kernel="blocks")
+    assert torch.equal(got, expected)
+    for one, other in zip(
+        torch.autograd.grad(got.float().sum(), inputs),
+        torch.autograd.grad(expected.float().sum(), inputs),
+        strict=True,
+    ):
         assert torch.equal(one, other)
 
 

@@ -23,9 +23,10 @@ ROWS, CAUSAL_ROWS = 512, 256
 BLOCK_NUMBERS = 1 << 19
 # Every so manieth key takes part in the guess of a row's largest score.
 STRIDE = 8
-# Where it begins to pay, on one thread of a core with AVX512_BF16, against torch's fused kernel in bfloat16 with H = 8 and
-# D = E = 64. Forward: T = S = 64 0.8, 128 1.4, 256 1.4, 512 1.8, 1024 1.9, 2048 2.1, 4096 2.2 times as fast; causal 0.7,
-# 1.1, 1.3, 1.5, 1.5, 1.7, 1.7. Both passes: 1.6, 1.8, 1.2, 1.6, 1.5, 1.5, 1.6; causal 1.4, 1.7, 1.4, 1.6, 1.3, 1.4, 1.4.
+# Where it begins to pay, on one thread of a core with AVX512_BF16, beside torch's fused kernel in bfloat16; H = 8 and
+# D = E = 64. Forward, at T = S = 64 0.8 times as fast, 128 1.4, 256 1.4, 512 1.8, 1024 1.9, 2048 2.1, 4096 2.2; causal
+# 0.7, 1.1, 1.3, 1.5, 1.5, 1.7, 1.7. Both passes 1.6, 1.8, 1.2, 1.6, 1.5, 1.5, 1.6; causal 1.4, 1.7, 1.4, 1.6, 1.3, 1.4,
+# 1.4. With D = 128 at 512 2.2 and 2.1, both passes 2.0; with D = 32 1.2 and 1.05, both passes 1.6 and 1.4.
 LEAST_PAIRS, LEAST_NUMBERS = 1 << 13, 1 << 17
 
 
@@ -101,7 +102,7 @@ class Blocks(Kernel):
         assert isinstance(spec, Pairwise)
         where, causal = call.where, type(spec.pattern) is Causal
         q, k, v, scale = as_products(spec, call)
-        # Before the product, which is rounded; exact where the scale is a power of two, as it is for D = 16, 64 and 256.
+        # Exact where the scale is a power of two, as it is for D = 16, 64 and 256.
         q = q * scale
         if where.keep is None:
             out: Tensor = _Blocked.apply(*(x.flatten(0, 1) for x in (q, k, v)), causal)

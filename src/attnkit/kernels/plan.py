@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from attnkit.attention.base import Attention
 from attnkit.kernels.banded import Banded
+from attnkit.kernels.blocks import Blocks
 from attnkit.kernels.cost import Cost
 from attnkit.kernels.flex import Flex
 from attnkit.kernels.kernel import Kernel
@@ -18,7 +19,7 @@ from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import Slabs
 
 # Fastest first; the last one fits everything.
-KERNELS: tuple[Kernel, ...] = (Scan(), Parts(), Lengths(), Banded(), SDPA(), Slabs(), Rows(), Flex(), Reference())
+KERNELS: tuple[Kernel, ...] = (Scan(), Parts(), Lengths(), Banded(), Blocks(), SDPA(), Slabs(), Rows(), Flex(), Reference())
 
 
 @dataclass(frozen=True)
