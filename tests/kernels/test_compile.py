@@ -1,5 +1,6 @@
 """attend inside torch.compile, torch.export and autocast, and after a fork: the same numbers, and one graph."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from attnkit.attention.combine import Mixture, Sum
 from attnkit.attention.factored import Linear
 from attnkit.attention.normalizer import Sparsemax
 from attnkit.attention.part import Dims
-from attnkit.attention.pattern import Causal, Documents, Window
+from attnkit.attention.pattern import Anchors, Causal, Documents, Window
 from attnkit.attention.pattern.base import Pattern
 from attnkit.attention.position import Alibi, RelativeBias, Rotary
 from attnkit.attention.score import Additive, Cosine, SoftCap
@@ -31,6 +32,7 @@ CASES = [
     (Pairwise(position=Alibi(learned=True)), "rows"),
     (Pairwise(position=Alibi(), pattern=Window(5, causal=True)), "slabs"),
     (Pairwise(pattern=Documents() & Causal()), "auto"),
+    (Pairwise(pattern=Window(3)), "banded"),
     (Pairwise(), "lengths"),
     (attnkit.named("talking-heads"), "rows"),
     (Sum((Pairwise(pattern=Window(3)), Linear())), "parts"),
@@ -123,6 +125,18 @@ def test_other_sizes_need_no_further_graph_and_take_the_kernel_that_pays_there()
     assert counts[0] == counts[1] == counts[2]
 
 
+def test_an_operator_made_in_the_program_keeps_its_settings() -> None:
+    q, k, v, *_ = inputs(Pairwise(), 9, 9)
+    sparse = Pairwise(normalizer=Sparsemax())
+
+    def call(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        spec = dataclasses.replace(sparse, pattern=Window(4, causal=True) | Anchors(2))
+        return attend(q, k, v, spec)
+
+    compiled = torch.compile(call, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(q, k, v), call(q, k, v))
+
+
 def test_positions_that_are_given_are_kept() -> None:
     spec = Pairwise(position=Alibi(), pattern=Window(5))
     q, k, v, params, _, _ = inputs(spec, 9, 9)
@@ -195,7 +209,9 @@ def test_under_autocast_the_error_is_that_of_bfloat16(spec: Any, kernel: str, wa
 
     def under(*args: Any) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return call(*args).float()
+            out = call(*args)
+            assert out.dtype == torch.bfloat16
+            return out.float()
 
     for one, other in zip(differentiated(under, given), expected, strict=True):
         assert one.dtype == torch.float32

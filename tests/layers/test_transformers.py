@@ -173,6 +173,17 @@ def test_t5_keeps_its_scale_and_its_bias_with_gradients() -> None:
     assert torch.equal(*words)
 
 
+@pytest.mark.parametrize("name", ["attnkit:vaswani", "attnkit:sparsemax"])
+def test_a_whole_model_compiles_into_one_graph(name: str) -> None:
+    model = DECODERS["llama"]()
+    for mask in (None, LEFT):
+        expected = answer(model, name, input_ids=IDS, attention_mask=mask)
+        torch.compiler.reset()
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+        got = compiled(input_ids=IDS, attention_mask=mask).logits
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_packed_texts_stay_apart() -> None:
     position = torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6]]).expand(3, -1)
     for kind in ("llama", "mistral, a window of 4"):

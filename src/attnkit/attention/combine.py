@@ -264,8 +264,10 @@ class Then(Composed):
         state: Tensor | None = None,
     ) -> Tensor:
         """out_BHTE, the values mixed twice."""
-        values = mixer(self.first, share_heads(k, q.shape[1]), k, v, where.among_keys, scoped(params, "first"), None)
-        return mixer(self.second, q, k, values, where, scoped(params, "second"), state)
+        # What is mixed once has a value for each query head, and so needs a key for each.
+        shared = share_heads(k, q.shape[1])
+        values = mixer(self.first, shared, k, v, where.among_keys, scoped(params, "first"), None)
+        return mixer(self.second, q, shared, values, where, scoped(params, "second"), state)
 
     def claims(self) -> Claims:
         """What both hold; rows sum to one where `first` also leaves no key's row empty."""

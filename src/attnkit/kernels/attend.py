@@ -9,6 +9,7 @@ from attnkit.attention.part import Params
 from attnkit.attention.where import Where
 from attnkit.kernels.dense import warn_of_dense
 from attnkit.kernels.kernel import Call
+from attnkit.kernels.lowered import lowered
 from attnkit.kernels.opaque import is_traced, run_opaque
 from attnkit.kernels.plan import plan
 from attnkit.kernels.situation import Situation
@@ -36,7 +37,7 @@ def attend(
     q is (B, H, T, D), k (B, G, S, D), v (B, G, S, E) with G dividing H. `keep` (B, S) is True for real keys; for
     more (positions, documents, padded queries) give a `where` instead. `params` holds what the operator learns, by
     dotted name (`init_params(spec, dims)` makes fresh ones). `dropout` falls on the weights. `kernel` is "auto" or a
-    kernel's name, which then must fit.
+    kernel's name, which then must fit. Under autocast q, k and v are taken, and out_BHTE given, in autocast's type.
 
     Raises: ValueError where shapes, masks or options do not fit together; KeyError where a parameter is missing.
     Warns: DenseMapWarning, once for an operator and kernel, where a large map of T x S would be kept.
@@ -47,7 +48,7 @@ def attend(
     params = params or {}
     learns = torch.is_grad_enabled() and any(x.requires_grad for x in params.values())
     needs_grad = learns or (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad))
-    call = Call(q, k, v, where, params, state, dropout, generator)
+    call = lowered(Call(q, k, v, where, params, state, dropout, generator))
     in_program = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
     if in_program and not is_traced(spec, where, kernel):
         return run_opaque(spec, call, kernel, intent, needs_grad, learns)

@@ -14,7 +14,6 @@ from attnkit.attention.plain import from_plain, to_plain
 from attnkit.attention.position.base import Position
 from attnkit.attention.where import Where
 from attnkit.kernels.kernel import Call
-from attnkit.kernels.lowered import lowered
 from attnkit.kernels.sdpa import plain_softmax
 
 # The tensors of a Where, in the order in which they travel.
@@ -53,25 +52,37 @@ def is_traced(spec: Attention, where: Where, kernel: str) -> bool:
 def run_opaque(spec: Attention, call: Call, kernel: str, intent: str, needs_grad: bool, learns: bool) -> Tensor:
     """out_BHTE on the kernel that is planned when it runs, as the operator `attnkit::attend` of a compiled program.
 
-    The backward pass runs that kernel once more and differentiates it. Under autocast q, k and v are lowered before.
+    The backward pass runs that kernel once more and differentiates it.
 
     Raises: ValueError where the operator's type cannot be imported by its name; RuntimeError for second derivatives.
     """
-    call, where = lowered(call), call.where
+    where = call.where
     seed = None
     if call.dropout:
         # The seed is drawn outside, so that both directions see one mask, and anew at each call.
         seed = torch.randint(0, 2**62, (1,), generator=call.generator)
-    setting = _written(spec, kernel, intent, needs_grad, learns, tuple(call.params), where.aligned)
+    # Plain data are made in the trace: an operator that was itself made there would reach a function of constants with
+    # the fields of its defaults (torch 2.13).
+    setting = _written(_fixed(to_plain(spec)), kernel, intent, needs_grad, learns, tuple(call.params), where.aligned)
     tensors = [call.q_BHTD, call.k_BGSD, call.v_BGSE, *call.params.values()]
     if call.state is not None:
         tensors.append(call.state)
     return cast(Tensor, _attend(tensors, [getattr(where, name) for name in _PLACES], seed, call.dropout, setting))
 
 
-@torch.compiler.assume_constant_result
+def _fixed(plain: Any) -> Any:
+    """Plain data in which no number is a symbol: with dynamic=True torch.compile takes every number for a size."""
+    from torch.fx.experimental.symbolic_shapes import guard_scalar  # brings sympy with it, which takes a second
+
+    if isinstance(plain, dict):
+        return {key: _fixed(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_fixed(value) for value in plain]
+    return plain if isinstance(plain, bool | str | None) else guard_scalar(plain)
+
+
 def _written(
-    spec: Attention,
+    plain: dict[str, Any],
     kernel: str,
     intent: str,
     needs_grad: bool,
@@ -80,18 +91,19 @@ def _written(
     aligned: bool,
 ) -> str:
     """All of a call that is no tensor, as JSON: a compiled program may be kept, and read by another process."""
-    plain = to_plain(spec)
     try:
-        same = from_plain(plain, allow_code=True) == spec
+        from_plain(plain, allow_code=True)
     except ValueError as error:
         raise ValueError(
             f"torch.compile calls this attention by its name, and its type must be importable: {error}; "
             "define it at the top of a module, or use kernel='reference'"
         ) from None
-    if not same:
-        raise ValueError(f"{spec} is not what its plain data say, so torch.compile cannot call it by them")
     told = {"spec": plain, "kernel": kernel, "intent": intent, "needs_grad": needs_grad, "learns": learns}
     return json.dumps(told | {"names": names, "aligned": aligned}, sort_keys=True)
+
+
+# What torch.compiler.assume_constant_result does, without its import of a compiler, which takes seconds.
+_written._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _run(
