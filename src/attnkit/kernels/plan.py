@@ -1,6 +1,6 @@
 """The plan: which kernel computes an operator here, why not the faster ones, and what it will cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from attnkit.attention.base import Attention
@@ -14,12 +14,23 @@ from attnkit.kernels.parts import Parts
 from attnkit.kernels.reference import Reference
 from attnkit.kernels.rows.kernel import Rows
 from attnkit.kernels.scan import Scan
-from attnkit.kernels.sdpa import SDPA
+from attnkit.kernels.sdpa import SDPA, results_bytes
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import Slabs
 
 # Fastest first; the last one fits everything.
-KERNELS: tuple[Kernel, ...] = (Scan(), Parts(), Lengths(), Banded(), Blocks(), SDPA(), Slabs(), Rows(), Flex(), Reference())
+KERNELS: tuple[Kernel, ...] = (
+    Scan(),
+    Parts(),
+    Lengths(),
+    Banded(),
+    Blocks(),
+    SDPA(),
+    Slabs(),
+    Rows(),
+    Flex(),
+    Reference(),
+)
 
 
 @dataclass(frozen=True)
@@ -73,4 +84,7 @@ def _plan(kernel: Kernel, passed_over: tuple[tuple[str, str], ...], spec: Attent
     if not inner:
         return Plan(kernel, passed_over, kernel.cost(spec, situation))
     first, *others = (one.cost for _, one in inner if one.cost is not None)
-    return Plan(kernel, passed_over, sum(others, start=first), inner)
+    total = sum(others, start=first)
+    # Gradients are added up as they come: those of q, k and v stand there once.
+    shared = len(others) * (results_bytes(situation) - results_bytes(replace(situation, needs_grad=False)))
+    return Plan(kernel, passed_over, replace(total, peak_bytes=max(first.peak_bytes, total.peak_bytes - shared)), inner)

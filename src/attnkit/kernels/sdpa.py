@@ -10,7 +10,9 @@ from attnkit.attention.normalizer import Softmax
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.part import scoped
 from attnkit.attention.pattern import Causal, Full
+from attnkit.attention.position import Rotary
 from attnkit.attention.position.base import Position
+from attnkit.attention.score import Cosine, Dot, Euclidean, ScaledDot
 from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.products import is_product, products, turned
@@ -61,8 +63,7 @@ class SDPA(Kernel):
         width = max(situation.width, situation.value_width)
         passes = 7 if situation.needs_grad else 2
         mask = _mask_numbers(spec, situation) * (situation.itemsize + 2)
-        copies = 3 if width != situation.value_width or width != situation.width else 1
-        return Cost(passes * pairs * width, copies * results_bytes(situation) + mask, mask)
+        return Cost(passes * pairs * width, results_bytes(situation) + prepared_bytes(spec, situation) + mask, mask)
 
     def run(self, spec: Attention, call: Call) -> Tensor:
         """out_BHTE."""
@@ -130,6 +131,27 @@ def results_bytes(situation: Situation) -> int:
     if situation.needs_grad:
         numbers += situation.heads * T * D + situation.key_heads * S * (D + E)
     return situation.batch * numbers * situation.itemsize
+
+
+def prepared_bytes(spec: Pairwise, situation: Situation) -> int:
+    """Bytes of the queries, keys and values that `as_products` makes of those given, and of their gradients."""
+    assert situation.batch is not None and situation.T is not None and situation.S is not None
+    T, S, D, E = situation.T, situation.S, situation.width, situation.value_width
+    wider = 1 if type(spec.score) is Euclidean else 0
+    width = max(D + wider, E)
+    other_scores = type(spec.score) not in (Dot, ScaledDot)
+    shared = situation.key_heads != situation.heads
+    numbers = 0
+    if type(spec.position).turn is not Position.turn or other_scores or width != D:
+        numbers += (T + S) * width
+    elif shared:
+        numbers += S * D
+    if shared or width != E:
+        numbers += S * width + (T * width if width != E else 0)
+    size = max(situation.itemsize, 4) if other_scores else situation.itemsize
+    # What autograd holds of the steps on the way, as measured.
+    held = 5 if type(spec.score) is Cosine else 4 if type(spec.position) is Rotary else 2
+    return situation.batch * situation.heads * numbers * size * (held if situation.needs_grad else 1)
 
 
 def _square_causal(spec: Pairwise, situation: Situation) -> bool:

@@ -17,7 +17,7 @@ from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.lowered import lowered
 from attnkit.kernels.partition import HEIGHTS, Slab, partition
-from attnkit.kernels.sdpa import as_products, plain_softmax, results_bytes
+from attnkit.kernels.sdpa import as_products, plain_softmax, prepared_bytes, results_bytes
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.toeplitz import (
     bias_by_distance,
@@ -84,7 +84,7 @@ class Slabs(Kernel):
         biased = type(spec.position).bias is not Position.bias
         vectors = situation.heads * (situation.T + situation.S) * situation.itemsize if biased else 0
         # The operator's own gradients of a slab stand beside the sums they are added to.
-        results = results_bytes(situation) * (5 if situation.needs_grad else 2) // 2
+        results = results_bytes(situation) * 5 // 2 + prepared_bytes(spec, situation)
         if viewed and not situation.masked:
             return Cost(work, results + vectors)
         largest = max((slab.pairs for slab in slabs), default=0)

@@ -7,13 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from attnkit.attention.base import Attention
 from attnkit.attention.catalogue import CATALOGUE, named
+from attnkit.attention.plain import from_plain, to_plain
 from attnkit.kernels.measure.question import situation_of
 from attnkit.kernels.measure.questions import questions
 from attnkit.kernels.measure.side import Shape, Side, ours
 from attnkit.kernels.plan import plan
 
 _STATUS = Path("/proc/self/status")
+# Fields that say for how many tokens a part is built.
+_GREATEST = ("max_keys", "max_positions")
 
 
 def peak_bytes(name: str, tokens: int, gradients: bool, heads: int = 8) -> int | None:
@@ -46,7 +50,22 @@ def side_called(name: str, tokens: int, heads: int) -> Side:
         raise ValueError(f"there is no question and no catalogue line {name!r} with {tokens} tokens")
     # The one line that cannot be called without ids.
     documents = 16 if name == "documents" else 0
-    return ours(named(name), Shape(tokens, H=heads), name, documents=documents)
+    return ours(_lengthened(named(name), tokens), Shape(tokens, H=heads), name, documents=documents)
+
+
+def _lengthened(spec: Attention, tokens: int) -> Attention:
+    """The operator built for as many tokens, where it is built for a greatest number of them."""
+
+    def longer(value: object) -> object:
+        if isinstance(value, list):
+            return [longer(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        return {key: max(one, tokens) if key in _GREATEST else longer(one) for key, one in value.items()}
+
+    made = from_plain(longer(to_plain(spec)))
+    assert isinstance(made, Attention)
+    return made
 
 
 def estimate(side: Side, gradients: bool) -> int:

@@ -102,7 +102,7 @@ def ours(
     documents: int = 0,
     kernel: str = "auto",
 ) -> Side:
-    """`attend` with an operator; `lengths` are shares of S that are real keys, an item each, `documents` texts a row."""
+    """`attend` with an operator; `lengths` are shares of S that are real, an item each, `documents` texts a row."""
 
     def make(shape: Shape) -> Function:
         where = _real(shape, lengths)

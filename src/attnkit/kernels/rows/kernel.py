@@ -13,9 +13,10 @@ from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.lowered import lowered
 from attnkit.kernels.partition import Slab, partition
 from attnkit.kernels.rows.engine import Job, Rowed
+from attnkit.kernels.rows.held import slabs_held, whole_heads
 from attnkit.kernels.rows.place import HEIGHTS, SLAB_NUMBERS, STARTING_PAIRS
 from attnkit.kernels.rows.program import fresh_seed
-from attnkit.kernels.sdpa import results_bytes
+from attnkit.kernels.sdpa import prepared_bytes, results_bytes
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.toeplitz import is_distance_bias
 
@@ -56,21 +57,21 @@ class Rows(Kernel):
         return None
 
     def cost(self, spec: Attention, situation: Situation) -> Cost:
-        """Results, prepared queries, keys and values, and a few slabs."""
+        """Results, prepared queries, keys and values, and slabs: a few, or as many as autograd holds of one."""
         assert isinstance(spec, Pairwise)
         assert situation.batch is not None and situation.T is not None and situation.S is not None
         B, H, T, S = situation.batch, situation.heads, situation.T, situation.S
         D, E = situation.width, situation.value_width
-        slabs = _slabs(spec, T, S, situation.aligned)
+        slabs = _slabs(spec, H, T, S, situation.aligned)
         pairs = B * H * sum(slab.pairs for slab in slabs)
         width = spec.score.hidden if type(spec.score) is Additive else D
         work = pairs * (width + E) * (7 if situation.needs_grad else 2) // 2
         wide = max(situation.itemsize, 4)
-        together = H if _by_autograd(spec) else 1
-        slab = max((slab.pairs for slab in slabs), default=0)
-        spaces = (6 if together > 1 else 3) if situation.needs_grad else 1 + (together > 1)
-        prepared = B * H * (T + S) * width * (2 if situation.needs_grad else 1) if width != D else 0
-        return Cost(work, results_bytes(situation) + (spaces * together * slab + prepared) * wide)
+        slab = max((slab.pairs for slab in slabs), default=0) * (H if whole_heads(spec) else 1)
+        factors = B * H * (T + S) * width * (2 if situation.needs_grad else 1) if type(spec.score) is Additive else 0
+        turned = 2 * B * H * T * D if is_distance_bias(spec.position) else 0
+        held = results_bytes(situation) * (3 if situation.needs_grad else 2) // 2 + prepared_bytes(spec, situation)
+        return Cost(work, held + int((slabs_held(spec, situation.needs_grad) * slab + factors + turned) * wide))
 
     def run(self, spec: Attention, call: Call) -> Tensor:
         """out_BHTE."""
@@ -79,7 +80,7 @@ class Rows(Kernel):
         seed = fresh_seed(call.generator) if call.dropout else None
         read = [part.rows_read or (0, 0) for part in spec.refine]
         beyond = sum(above for above, _ in read), sum(below for _, below in read)
-        slabs = _slabs(spec, call.where.T, call.where.S, call.where.aligned)
+        slabs = _slabs(spec, call.q_BHTD.shape[1], call.where.T, call.where.S, call.where.aligned)
         reverse = call.where.aligned and is_distance_bias(spec.position) and not spec.refine
         if reverse:
             slabs = tuple(slab.reversed(call.where.T) for slab in slabs)
@@ -88,9 +89,11 @@ class Rows(Kernel):
         return out
 
 
-def _slabs(spec: Pairwise, T: int, S: int, aligned: bool) -> tuple[Slab, ...]:
+def _slabs(spec: Pairwise, heads: int, T: int, S: int, aligned: bool) -> tuple[Slab, ...]:
     """Slabs of which one fits a core's cache; keys out of reach are left out where no part could miss them."""
-    heights = tuple(height for height in HEIGHTS if height * S <= SLAB_NUMBERS) or HEIGHTS[:1]
+    # With all heads at once a slab may be twice as large: less than eight rows make poor products.
+    most = 2 * SLAB_NUMBERS // heads if whole_heads(spec) else SLAB_NUMBERS
+    heights = tuple(height for height in HEIGHTS if height * S <= most) or HEIGHTS[:1]
     return partition(spec.pattern, T, S, aligned and _narrows(spec), heights, STARTING_PAIRS)
 
 
@@ -98,8 +101,3 @@ def _narrows(spec: Pairwise) -> bool:
     """True where every part is one of ours, and none of them looks at keys that may not be met."""
     known = {*SCORES, *POSITIONS, *NORMALIZERS, *REFINEMENTS} - {Recurrent}
     return {type(spec.score), type(spec.position), type(spec.normalizer), *map(type, spec.refine)} <= known
-
-
-def _by_autograd(spec: Pairwise) -> bool:
-    """True where some part goes through autograd, with all heads at once."""
-    return bool(spec.refine)

@@ -169,6 +169,8 @@ def normalize(normalizer: Normalizer, params: Params) -> Stage:
         alpha = cast(Entmax, normalizer).alpha
         if alpha is not None:
             return SparsemaxRows() if alpha == 2.0 else EntmaxRows(alpha)
+    if kind is Entmax:
+        return _learned_entmax(params["raw_alpha"])
     names = list(params)
 
     def step(x: Tensor, place: Place, *own: Tensor) -> Tensor:
@@ -176,3 +178,18 @@ def normalize(normalizer: Normalizer, params: Params) -> Stage:
         return normalizer.weights(x, allowed, dict(zip(names, own, strict=True)))
 
     return ByAutograd(step, tuple(params.values()))
+
+
+def _learned_entmax(raw_alpha_H: Tensor) -> ByAutograd:
+    """An alpha a head: its gradient is the derivative of a threshold, which autograd finds, head by head."""
+
+    def step(x: Tensor, place: Place, raw_alpha: Tensor) -> Tensor:
+        allowed = place.allowed_1HRS
+        if allowed is not None and allowed.shape[1] > 1:
+            allowed = allowed[:, place.heads]
+        return Entmax(None).weights(x, allowed, {"raw_alpha": raw_alpha})
+
+    def of_heads(x: Tensor, place: Place) -> Tensor:
+        return x[place.heads]
+
+    return ByAutograd(step, (raw_alpha_H,), (of_heads,), whole_heads=False)

@@ -14,7 +14,7 @@ from attnkit.kernels.partition import Slab
 SLAB_NUMBERS = 1 << 18
 # What starting a slab costs, in pairs of one head, and the heights it may have.
 STARTING_PAIRS = 1 << 13
-HEIGHTS = (16, 32, 64, 128, 256)
+HEIGHTS = (8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ class Stage:
     slab that it was given as it was.
     """
 
-    whole_heads = False
+    whole_heads: bool = False
 
     def __init__(self, tensors: Sequence[Tensor] = ()) -> None:
         self.tensors = list(tensors)
@@ -36,20 +36,20 @@ class Stage:
 
 
 class ByAutograd(Stage):
-    """A step that torch differentiates: `step(x_1HRS, place, *tensors)`, of all heads; for parts of a user's own.
+    """A step that torch differentiates: `step(x_1HRS, place, *tensors)`, of all heads unless told that some will do.
 
     `slices` say which part of each tensor a place reads; None stands for all of it.
     """
-
-    whole_heads = True
 
     def __init__(
         self,
         step: Callable[..., Tensor],
         tensors: Sequence[Tensor] = (),
         slices: Sequence[Callable[[Tensor, Place], Tensor] | None] | None = None,
+        whole_heads: bool = True,
     ) -> None:
         super().__init__(tensors)
+        self.whole_heads = whole_heads
         self.step = step
         self.slices = [None] * len(self.tensors) if slices is None else slices
 
