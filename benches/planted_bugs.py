@@ -48,8 +48,8 @@ BUGS = [
     Bug(
         "scale forgotten on the fused route",
         "kernels/sdpa.py",
-        "scale = 1.0 if isinstance(spec.score, Dot)",
-        "scale = 1.0 if True",
+        "q, k, v, scale = as_products(spec, call)",
+        "q, k, v, scale = *as_products(spec, call)[:3], 1.0",
         OPERATOR,
     ),
     Bug(

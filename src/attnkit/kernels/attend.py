@@ -7,12 +7,10 @@ from attnkit.attention.base import Attention
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.part import Params
 from attnkit.attention.where import Where
-from attnkit.kernels.dense import warn_of_dense
+from attnkit.kernels.execute import planned, wants_gradients
 from attnkit.kernels.kernel import Call
 from attnkit.kernels.lowered import lowered
 from attnkit.kernels.opaque import is_traced, run_opaque
-from attnkit.kernels.plan import plan
-from attnkit.kernels.situation import Situation
 
 VASWANI = Pairwise()
 
@@ -46,23 +44,12 @@ def attend(
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be in [0, 1); got {dropout}")
     params = params or {}
-    learns = torch.is_grad_enabled() and any(x.requires_grad for x in params.values())
-    needs_grad = learns or (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad))
+    needs_grad, learns = wants_gradients(q, k, v, params)
     call = lowered(Call(q, k, v, where, params, state, dropout, generator))
     in_program = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
     if in_program and not is_traced(spec, where, kernel):
         return run_opaque(spec, call, kernel, intent, needs_grad, learns)
     return planned(spec, call, kernel, intent, needs_grad, learns)
-
-
-def planned(spec: Attention, call: Call, kernel: str, intent: str, needs_grad: bool, learns: bool) -> Tensor:
-    """out_BHTE on the kernel that the plan names."""
-    q, k, v, dropout = call.q_BHTD, call.k_BGSD, call.v_BGSE, call.dropout
-    situation = Situation.of(q, k, v, call.where, dropout=dropout, intent=intent, needs_grad=needs_grad, learns=learns)
-    # torch.compile looks through a cache, and warns of it.
-    chosen = (plan.__wrapped__ if torch.compiler.is_compiling() else plan)(spec, situation, kernel)
-    warn_of_dense(spec, chosen)
-    return chosen.kernel.run(spec, call)
 
 
 def _where(q: Tensor, k: Tensor, v: Tensor, where: Where | None, keep: Tensor | None) -> Where:

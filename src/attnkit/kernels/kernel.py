@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attnkit.attention.base import Attention
+from attnkit.attention.combine import Mixer, by_itself
 from attnkit.attention.part import Params
 from attnkit.attention.where import Where
 from attnkit.kernels.cost import Cost
@@ -14,7 +15,7 @@ from attnkit.kernels.situation import Situation
 
 @dataclass(frozen=True)
 class Call:
-    """The arguments of one mixing: tensors, where, parameters and dropout."""
+    """The arguments of one mixing: tensors, where, parameters and dropout; `mixer` mixes for operators inside."""
 
     q_BHTD: Tensor
     k_BGSD: Tensor
@@ -24,6 +25,7 @@ class Call:
     state: Tensor | None = None
     dropout: float = 0.0
     generator: torch.Generator | None = None
+    mixer: Mixer = by_itself
 
 
 @dataclass(frozen=True)

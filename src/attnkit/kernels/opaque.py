@@ -13,7 +13,9 @@ from attnkit.attention.pattern import Causal, Full
 from attnkit.attention.plain import from_plain, to_plain
 from attnkit.attention.position.base import Position
 from attnkit.attention.where import Where
+from attnkit.kernels.execute import planned
 from attnkit.kernels.kernel import Call
+from attnkit.kernels.plan import KERNELS
 from attnkit.kernels.sdpa import plain_softmax
 
 # The tensors of a Where, in the order in which they travel.
@@ -36,8 +38,6 @@ def is_traced(spec: Attention, where: Where, kernel: str) -> bool:
     Whatever depends on sizes is planned when the program runs, and so inside the operator.
     """
     if kernel != "auto":
-        from attnkit.kernels.plan import KERNELS  # the plan knows attend, which knows this file
-
         return not any(each.opaque for each in KERNELS if each.name == kernel)
     plain = plain_softmax(spec) is None
     return (
@@ -109,8 +109,6 @@ _written._dynamo_marked_constant = True  # type: ignore[attr-defined]
 def _run(
     tensors: Sequence[Tensor], places: Sequence[Tensor | None], seed: Tensor | None, dropout: float, setting: str
 ) -> Tensor:
-    from attnkit.kernels.attend import planned  # attend knows this file
-
     told = json.loads(setting)
     q, k, v, *others = tensors
     names = told["names"]

@@ -6,8 +6,6 @@ from torch import Tensor
 
 from attnkit.attention.base import Attention
 from attnkit.attention.combine import Composed, Mixture, Sum, Then
-from attnkit.attention.part import Params
-from attnkit.attention.where import Where
 from attnkit.kernels.kernel import Call, Kernel, Portion
 from attnkit.kernels.situation import Situation
 
@@ -45,12 +43,5 @@ class Parts(Kernel):
 
     def run(self, spec: Attention, call: Call) -> Tensor:
         """out_BHTE."""
-        from attnkit.kernels.attend import attend  # attend plans, and plans know this kernel
-
-        def mixer(
-            part: Attention, q: Tensor, k: Tensor, v: Tensor, where: Where, params: Params | None, state: Tensor | None
-        ) -> Tensor:
-            return attend(q, k, v, part, where=where, params=params, state=state)
-
         assert isinstance(spec, Composed)
-        return spec.compose(mixer, call.q_BHTD, call.k_BGSD, call.v_BGSE, call.where, call.params, call.state)
+        return spec.compose(call.mixer, call.q_BHTD, call.k_BGSD, call.v_BGSE, call.where, call.params, call.state)
