@@ -116,7 +116,7 @@ class AttentionLayer(Tappable):
         if where is None:
             where = Where.of(q.shape[2], k.shape[2], keep=keep, query_keep=query_keep, device=q.device)
         params = self.operator.flat()
-        dropout = self.dropout if self.training else 0.0
+        dropout = self._dropped_share()
         mixed = attend(q, k, v, self.spec, where=where, params=params, state=state, dropout=dropout, kernel=self.kernel)
         self._record(self.spec, q, k, v, where, params, state, mixed)
         merged = mixed.transpose(1, 2).flatten(2)
@@ -132,13 +132,16 @@ class AttentionLayer(Tappable):
         q = split_heads(self.query(x_1NM), self.layout.heads)
         k = split_heads(self.key(x_1NM), self.layout.G)
         v = split_heads(self.value(x_1NM), self.layout.G)
-        dropout = self.dropout if self.training else 0.0
+        dropout = self._dropped_share()
         params = self.operator.flat()
         mixed = attend_packed(q, k, v, self.spec, pieces=pieces, params=params, dropout=dropout, kernel=self.kernel)
         merged = mixed.transpose(1, 2).flatten(2)
         if self.gate is not None:
             merged = self.gate(x_1NM, merged)
         return self.out(merged)
+
+    def _dropped_share(self) -> float:
+        return self.dropout if self.training else 0.0
 
     def _check_cache(self, context: Tensor | None, where: Where | None) -> None:
         if context is not None:
