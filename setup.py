@@ -7,8 +7,10 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "src/attnkit/kernels/native"
-HEADERS = ("additive.h", "arguments.h", "entmax.h", "levels.h", "rows.h", "vector.h")
-WITHOUT = "attnkit: no native loops, so sparsemax, entmax, additive scores and dropout run on plain PyTorch, slower"
+HEADERS = ("additive.h", "arguments.h", "entmax.h", "levels.h", "rows.h", "vector.h", "window.h")
+WITHOUT = (
+    "attnkit: no native loops, so sparsemax, entmax, additive scores, windows and dropout run on plain PyTorch, slower"
+)
 
 
 class OptionalLoops(build_ext):

@@ -1,5 +1,7 @@
 """banded: local patterns as strided blocks give the reference's numbers, whatever is cut short, hidden or global."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -20,10 +22,12 @@ from attnkit.attention.position import Alibi, ClippedBias, NoPosition, RelativeB
 from attnkit.attention.position.base import Position
 from attnkit.attention.score import Additive, Cosine, Dot, Euclidean, General, ScaledDot
 from attnkit.attention.where import Where
-from attnkit.kernels import Situation, attend, plan
+from attnkit.kernels import Situation, attend, native, plan
+from attnkit.kernels.banded import window
 from attnkit.kernels.banded.blocks import Blocks
 from attnkit.kernels.banded.local import local
 from attnkit.kernels.banded.pieces import pieces
+from attnkit.kernels.banded.window import Tiled
 from tests.kernels.agree import agrees, draw, holes, results, shaken_params
 
 PATTERNS: list[Pattern] = [
@@ -256,3 +260,70 @@ def test_a_frozen_table_is_given_to_the_blocks_and_a_learned_one_is_not() -> Non
     with torch.no_grad():
         got = attend(q, k, v, spec, params=params, kernel="banded")
         torch.testing.assert_close(got, attend(q, k, v, spec, params=params, kernel="reference"))
+
+
+LOCAL = [
+    Window(1),
+    Window(40, causal=True),
+    Window(9),
+    Window(20) & ~Window(4),
+    Dilated(5, dilation=3),
+    Window(9) | Anchors(3),
+    (Dilated(5, dilation=3) | Anchors(4)) & Causal(),
+]
+
+
+@pytest.fixture(params=[0, 1, 2])
+def instructions(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each level of instructions that this processor has."""
+    found = native.library()
+    if found is None or not found.attnkit_use_level(request.param):
+        pytest.skip("not to be had here")
+    yield
+    found.attnkit_use_level(0)
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("pattern", LOCAL, ids=str)
+@pytest.mark.parametrize(("T", "S"), [(1, 1), (5, 5), (37, 37), (300, 300), (20, 100), (100, 60)])
+@pytest.mark.parametrize("width", [16, 48])
+def test_the_native_window_gives_the_same_numbers(pattern: Pattern, T: int, S: int, width: int) -> None:
+    for position in (NoPosition(), Alibi()):
+        spec = Pairwise(pattern=pattern, position=position)
+        exact = draw(0, T, S, H=3, G=1, D=width, E=width)
+        low = tuple(x.detach().float().requires_grad_() for x in exact)
+        for keep in (None, holes(2, S)):
+            where = Where.of(T, S, keep=keep)
+            expected = results(spec, exact, {}, "reference", where)
+            got = results(spec, low, {}, "banded", where)
+            for one, other in zip(expected, got, strict=True):
+                torch.testing.assert_close(other.double(), one, rtol=1e-4, atol=2e-5)
+
+
+def test_the_native_window_is_used_and_the_blocks_without_it_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    if native.library() is None:
+        pytest.skip(str(native.reason()))
+    calls = []
+    forward = Tiled.forward
+    monkeypatch.setattr(Tiled, "forward", lambda self, *given: (calls.append(self), forward(self, *given)))
+    inputs = draw(0, 150, 150, D=32, E=32, dtype=torch.float32)
+    for pattern in (Window(20), Dilated(4, 2), Window(9) | Anchors(3)):
+        spec = Pairwise(pattern=pattern, position=Alibi())
+        got = results(spec, inputs, {}, "banded", None)
+        assert calls.pop().local.pattern == pattern
+        with native.without_native():
+            expected = results(spec, inputs, {}, "banded", None)
+        assert not calls
+        for one, other in zip(expected, got, strict=True):
+            torch.testing.assert_close(other, one, rtol=1e-4, atol=2e-5)
+
+
+def test_native_threads_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = Pairwise(pattern=Window(64))
+    inputs = draw(0, 700, 700, D=32, E=32, dtype=torch.float32)
+    results_of = []
+    for count in (1, 3):
+        monkeypatch.setattr(window, "threads", lambda count=count: count)
+        results_of.append(results(spec, inputs, {}, "banded", None))
+    for one, other in zip(*results_of, strict=True):
+        assert torch.equal(one, other)

@@ -11,6 +11,7 @@ from attnkit.kernels.banded.composed import composed
 from attnkit.kernels.banded.masks import NONE, Masks
 from attnkit.kernels.banded.pieces import Piece
 from attnkit.kernels.banded.views import keys, queries, view
+from attnkit.kernels.banded.window import Tiled
 
 _FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 # Numbers of one call's results: small enough that the allocator gives the same memory again.
@@ -30,10 +31,12 @@ def numbers_of_a_call(piece: Piece, heads: int, width: int, backward: bool) -> i
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """An operator cut into pieces, as it is best forwards and as it is best backwards."""
+    """An operator cut into pieces, as it is best forwards and as it is best backwards; `tiled` is done natively."""
 
+    tiled: Tiled | None
     forward: tuple[Piece, ...]
     backward: tuple[Piece, ...]
+    again: tuple[Piece, ...]
     masks: Masks
     scale: float
 
@@ -49,15 +52,18 @@ class Blocks(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, cut: Cut) -> Tensor:
         B, H, T, W = q.shape
         sums = torch.promote_types(q.dtype, torch.float32)
-        out = _results(q, cut.forward, cut.masks)
+        out = _results(q, cut, cut.forward)
         joined = any(piece.joins for piece in cut.forward)
         log_sum = torch.full((B, T, H, 1), NONE if joined else 0.0, dtype=sums, device=q.device).transpose(1, 2)
+        if cut.tiled is not None:
+            given = {"q": q, "k": k, "v": v, "out": out, "log_sum": log_sum}
+            cut.tiled.forward(given, cut.masks, cut.scale)
         for b in range(B):
             for piece in cut.forward:
                 mask = cut.masks.of_pattern(piece)
                 for part, own in _calls(cut.masks, b, piece, mask, numbers_of_a_block(piece, H, W, False)):
                     _forward(part, own, cut.scale, (q[b], k[b], v[b]), out[b], log_sum[b], joined)
-        if joined:
+        if joined or cut.tiled is not None:
             # Back to the fused kernel's own sign of a row that sees nothing.
             log_sum.masked_fill_(log_sum == NONE, 0.0)
         ctx.save_for_backward(q, k, v, out, log_sum)
@@ -69,12 +75,16 @@ class Blocks(torch.autograd.Function):
         q, k, v, out, log_sum = ctx.saved_tensors
         cut: Cut = ctx.cut
         if torch.is_grad_enabled():
-            again = composed(q, k, v, cut.backward, cut.masks, cut.scale)
+            again = composed(q, k, v, cut.again, cut.masks, cut.scale)
             return *torch.autograd.grad(again, (q, k, v), grad, create_graph=True), None
-        if grad.stride(-1) != 1:
-            grad = grad.contiguous()
-        d_q, d_k, d_v = _results(q, cut.backward, cut.masks), torch.zeros_like(k), torch.zeros_like(v)
+        if grad.stride(-1) != 1 or grad.is_neg():
+            grad = grad.resolve_neg().contiguous()
+        d_q, d_k, d_v = _results(q, cut, cut.backward), torch.zeros_like(k), torch.zeros_like(v)
         B, H, _, W = q.shape
+        if cut.tiled is not None:
+            every = {"q": q, "k": k, "v": v, "out": out, "log_sum": log_sum}
+            every |= {"grad": grad, "d_q": d_q, "d_k": d_k, "d_v": d_v}
+            cut.tiled.backward(every, cut.masks, cut.scale)
         for b in range(B):
             given = q[b], k[b], v[b], out[b], grad[b], log_sum[b]
             for piece in cut.backward:
@@ -84,13 +94,16 @@ class Blocks(torch.autograd.Function):
         return d_q, d_k, d_v, None
 
 
-def _results(q_BHTW: Tensor, pieces: tuple[Piece, ...], masks: Masks) -> Tensor:
-    """Room for results of the shape of q, zeros unless every piece will be computed and all of it written to.
+def _results(q_BHTW: Tensor, cut: Cut, pieces: tuple[Piece, ...]) -> Tensor:
+    """Room for results of the shape of q, zeros unless all of it will be written to.
 
     Heads lie beside one another in memory, as torch's kernel and the layers around have them.
     """
     B, H, T, W = q_BHTW.shape
-    whole = masks.keep is None and sum(piece.count * piece.rows for piece in pieces if not piece.joins) == T
+    written = sum(piece.count * piece.rows for piece in pieces if not piece.joins)
+    whole = cut.masks.keep is None and written == T
+    if cut.tiled is not None:
+        whole = cut.tiled.local.anchors == 0
     make = q_BHTW.new_empty if whole else q_BHTW.new_zeros
     return make(B, T, H, W).transpose(1, 2)
 

@@ -46,7 +46,7 @@ class Piece:
 
 @lru_cache(maxsize=256)
 def pieces(local: Local, T: int, S: int, overhead: int = 0) -> tuple[Piece, ...]:
-    """The pattern's pieces for T queries aligned bottom-right on S keys, in the blocks that cost least.
+    """The pattern for T queries aligned bottom-right on S keys: blocks of the band that cost least, and anchors.
 
     A key of a block costs as much as `overhead` pairs. Each pair that may meet is in exactly one piece; queries that
     meet no key are in none.
@@ -54,7 +54,7 @@ def pieces(local: Local, T: int, S: int, overhead: int = 0) -> tuple[Piece, ...]
     found: list[Piece] = []
     for residue in range(min(local.dilation, S)):
         found += _joined(_blocks(local, T, S, residue, overhead))
-    return (*found, *_of_anchors(local, T, S))
+    return (*found, *anchor_pieces(local, T, S))
 
 
 def _cut(local: Local, overhead: int) -> tuple[int, list[tuple[int, int]]]:
@@ -117,19 +117,21 @@ def _joined(blocks: Iterable[tuple[bool, Piece]]) -> list[Piece]:
     return found
 
 
-def _of_anchors(local: Local, T: int, S: int) -> Iterator[Piece]:
+@lru_cache(maxsize=256)
+def anchor_pieces(local: Local, T: int, S: int) -> tuple[Piece, ...]:
     """The rows of global queries on all keys, and the columns of global keys for all other queries."""
     if not local.anchors or not S:
-        return
-    offset = S - T
+        return ()
+    offset, found = S - T, []
     rows = min(max(local.anchors - offset, 0), T)
     for query, height in _stretches(0, rows):
         high = local.pattern.reach(query + offset, query + height - 1 + offset)[1]
         for key, width in _stretches(0, S if high is None else min(high + 1, S)):
-            yield Piece(local.pattern, 1, query, height, key, width, height, joins=key > 0)
+            found.append(Piece(local.pattern, 1, query, height, key, width, height, joins=key > 0))
     for query, height in _stretches(rows, T):
         for key, width in _stretches(0, min(local.anchors, S)):
-            yield Piece(local.pattern, 1, query, height, key, width, height, joins=True)
+            found.append(Piece(local.pattern, 1, query, height, key, width, height, joins=True))
+    return tuple(found)
 
 
 def _stretches(start: int, stop: int) -> Iterator[tuple[int, int]]:

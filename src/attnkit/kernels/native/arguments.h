@@ -76,3 +76,29 @@ struct AdditiveGrads {
     int64_t d_b_stride;
     float* d_v;
 };
+
+// Hidden on both sides of a window's mask: a tile and a block may look that far beyond.
+#define WINDOW_MARGIN 64
+// Queries that one thread takes at a time.
+#define WINDOW_STRETCH 256
+
+struct WindowTensor {
+    float* x;
+    int64_t item;
+    int64_t head;
+    int64_t token;
+};
+
+// Query t stands at t + offset and meets keys from `behind` before to `ahead` after it. The mask holds what is added to
+// the score of query i and key j at WINDOW_MARGIN + ahead + i - j, and -inf in its margins; it is zero elsewhere unless
+// `biased`. Gradients of keys and values are added to what is there.
+struct Window {
+    WindowTensor q, k, v, out, log_sum, grad, d_q, d_k, d_v;
+    const float* mask;
+    int64_t mask_head;
+    const uint8_t* keep;
+    int64_t keep_item, keep_token;
+    int64_t items, heads, queries, keys, offset, behind, ahead, width;
+    int64_t biased;
+    float scale;
+};

@@ -3,3 +3,4 @@
 #include "rows.h"
 #include "entmax.h"
 #include "additive.h"
+#include "window.h"

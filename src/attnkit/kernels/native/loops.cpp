@@ -28,10 +28,11 @@
 // After the C library, on which it stands.
 #include "arguments.h"
 
-#define INTERFACE 4
+#define INTERFACE 5
 #define LOOPS(LOOP) \
     LOOP(sparsemax) LOOP(sparsemax_backward) LOOP(entmax15) LOOP(entmax15_backward) LOOP(entmax) \
-    LOOP(entmax_backward) LOOP(dropout) LOOP(exponential) LOOP(additive) LOOP(additive_backward)
+    LOOP(entmax_backward) LOOP(dropout) LOOP(exponential) LOOP(additive) LOOP(additive_backward) \
+    LOOP(window) LOOP(window_backward)
 
 typedef void (*Body)(const void* arguments, int64_t first, int64_t last);
 
@@ -212,4 +213,15 @@ EXPORT void attnkit_additive_backward(const float* a, const float* a_power, cons
         {a, a_power, b, b_power, b_stride, v, hidden, keys, form}, grad, stride, rows, d_a, d_b, d_b_stride, d_v};
     const int64_t strips = (keys + ADDITIVE_STRIP - 1) / ADDITIVE_STRIP;
     spread(current->additive_backward, &arguments, strips, rows * hidden * ADDITIVE_STRIP / 4, threads);
+}
+
+// The struct is laid out by ctypes, which does it as C does.
+EXPORT void attnkit_window(const Window* w, int32_t threads) {
+    const int64_t stretches = w->items * w->heads * ((w->queries + WINDOW_STRETCH - 1) / WINDOW_STRETCH);
+    spread(current->window, w, stretches, WINDOW_STRETCH * (w->behind + w->ahead + 1) * w->width / 8, threads);
+}
+
+EXPORT void attnkit_window_backward(const Window* w, int32_t threads) {
+    spread(current->window_backward, w, w->items * w->heads, w->queries * (w->behind + w->ahead + 1) * w->width / 4,
+           threads);
 }
