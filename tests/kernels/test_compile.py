@@ -93,7 +93,8 @@ def _fresh() -> None:
 
 
 def test_every_kernel_but_flex_is_compiled_here() -> None:
-    assert {kernel for _, kernel in CASES} | {"flex", "blocks"} >= {each.name for each in KERNELS if not each.on_request}
+    # blocks takes bfloat16 alone, which the cases here are not drawn in.
+    assert {kernel for _, kernel in CASES} | {"blocks"} >= {each.name for each in KERNELS if not each.on_request}
 
 
 @pytest.mark.filterwarnings("error:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
