@@ -176,8 +176,8 @@ BUGS = [
     Bug(
         "value heads merged in the wrong order",
         "layers/attention_layer.py",
-        "mixed.transpose(1, 2).flatten(2)",
-        "mixed.transpose(1, 3).flatten(2)",
+        "mixed_BHTE.transpose(1, 2).flatten(2)",
+        "mixed_BHTE.transpose(1, 3).flatten(2)",
         OPERATOR,
     ),
     Bug(

@@ -119,10 +119,7 @@ class AttentionLayer(Tappable):
         dropout = self._dropped_share()
         mixed = attend(q, k, v, self.spec, where=where, params=params, state=state, dropout=dropout, kernel=self.kernel)
         self._record(self.spec, q, k, v, where, params, state, mixed)
-        merged = mixed.transpose(1, 2).flatten(2)
-        if self.gate is not None:
-            merged = self.gate(x_BTM, merged)
-        return self.out(merged), q, k, where
+        return self._merged(x_BTM, mixed), q, k, where
 
     def _packed(self, x_1NM: Tensor, pieces: Pieces) -> Tensor:
         if self.spec.needs_state:
@@ -135,9 +132,12 @@ class AttentionLayer(Tappable):
         dropout = self._dropped_share()
         params = self.operator.flat()
         mixed = attend_packed(q, k, v, self.spec, pieces=pieces, params=params, dropout=dropout, kernel=self.kernel)
-        merged = mixed.transpose(1, 2).flatten(2)
+        return self._merged(x_1NM, mixed)
+
+    def _merged(self, x_BTM: Tensor, mixed_BHTE: Tensor) -> Tensor:
+        merged = mixed_BHTE.transpose(1, 2).flatten(2)
         if self.gate is not None:
-            merged = self.gate(x_1NM, merged)
+            merged = self.gate(x_BTM, merged)
         return self.out(merged)
 
     def _dropped_share(self) -> float:
