@@ -183,8 +183,8 @@ BUGS = [
     Bug(
         "vocabulary fitted on the test rows too",
         "train/single.py",
-        "_preprocess(root, folder, recipe, splits.train, say)",
-        "_preprocess(root, folder, recipe, [*splits.train, *splits.test], say)",
+        "_preprocess(root, folder, recipe, splits.train, say,",
+        "_preprocess(root, folder, recipe, [*splits.train, *splits.test], say,",
         TRAINING,
     ),
     Bug(
