@@ -55,6 +55,13 @@ WHERES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def small_slabs_and_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slabs of a few queries and calls of a few values, so that short sequences have many."""
+    monkeypatch.setattr(functionals, "HEIGHTS", (4,))
+    monkeypatch.setattr(functionals, "WIDTH", 4)
+
+
 def given(spec: Attention) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     q, k, _ = draw(0, T, S, G=2)
     params = {name: value.detach() for name, value in shaken_params(spec, 4, 8, 8).items()}
@@ -175,8 +182,7 @@ def test_top_keys_are_those_of_the_map(spec: Attention, where: Where | None, cou
     assert torch.equal(there, values != 0)
 
 
-def test_columns_of_any_operator_are_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(functionals, "WIDTH", 4)
+def test_columns_of_any_operator_are_read_some_at_a_time() -> None:
     q, k, _ = given(Linear())
     a_BHTS = Linear().matrix(q, k)
     call = wide_call(q, k, None, None, None)
