@@ -211,7 +211,7 @@ def _situation(T: int, **changes: object) -> Situation:
 def test_it_is_planned_where_the_band_is_narrow_and_passed_over_with_a_reason_elsewhere() -> None:
     narrow = Pairwise(pattern=Window(64, causal=True))
     assert plan(narrow, _situation(2048, needs_grad=True)).kernel.name == "banded"
-    short = plan(narrow, _situation(100))
+    short = plan(Pairwise(pattern=Neighbours2D(8, radius=4)), _situation(64))
     assert short.kernel.name != "banded"
     assert "its blocks cost" in str(short)
     for pattern in (Full(), Causal(), Prefix(3), Segments(count=3), Window(3) & Anchors(1), Anchors(2)):

@@ -18,6 +18,7 @@ from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.lowered import lowered
 from attnkit.kernels.native import plain
+from attnkit.kernels.partition import partition
 from attnkit.kernels.sdpa import as_products, plain_softmax, prepared_bytes, results_bytes
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import needs_fused_operator
@@ -25,8 +26,8 @@ from attnkit.kernels.toeplitz import is_distance_bias
 
 # What a key of a block costs beside its scores, in pairs: adding up its gradients, and packing it in low precision.
 _BACKWARD_OVERHEAD, _PACKING_OVERHEAD = 60, 64
-# What one call of the fused operator costs, in pairs of one head.
-_PAIRS_A_CALL = 1 << 14
+# What one call of the fused operator costs, and one of the native loop, in pairs of one head.
+_PAIRS_A_CALL, _PAIRS_A_LOOP = 1 << 14, 1 << 13
 # How many pairs the native loop does while the fused operator does one.
 _NATIVE_GAIN = 2
 
@@ -75,16 +76,21 @@ class Banded(Kernel):
         return isinstance(spec, Pairwise) and local(spec.pattern) is not None
 
     def pays(self, spec: Attention, situation: Situation) -> str | None:
-        """Not where the blocks hold about as many pairs as the whole map, counting what each call costs."""
+        """Not where slabs of queries, or the whole map, hold no more pairs than the blocks, counting calls."""
+        assert isinstance(spec, Pairwise)
         assert situation.batch is not None and situation.T is not None and situation.S is not None
-        T, S, heads = situation.T, situation.S, situation.heads
+        T, S, heads = situation.T, situation.S, situation.batch * situation.heads
         native, cut = _parts(spec, T, S, _width(spec, situation), situation.dtype, situation.device)
-        whole = heads * T * S
-        banded = sum(heads * piece.pairs + _PAIRS_A_CALL for piece in cut[situation.needs_grad])
+        # The fused operator takes slabs of all items at once, blocks item by item.
+        calls = situation.batch * _PAIRS_A_CALL
+        # Slabs are high enough for the fused operator's larger tiles: a third more pairs in the same time.
+        banded = sum(heads * piece.pairs * 4 // 3 + calls for piece in cut[situation.needs_grad])
         if native is not None:
-            banded += heads * native.pairs(T, S) // _NATIVE_GAIN + native.local.dilation * _PAIRS_A_CALL
-        if banded * 5 > whole * 4:
-            return f"its blocks cost {banded / max(whole, 1):.2g} times the whole map, at this length"
+            banded += heads * native.pairs(T, S) // _NATIVE_GAIN + native.local.dilation * _PAIRS_A_LOOP
+        slabs = sum(heads * slab.pairs + _PAIRS_A_CALL for slab in partition(spec.pattern, T, S, True))
+        least = min(heads * T * S, slabs)
+        if banded > least:
+            return f"its blocks cost {banded / max(least, 1):.2g} times as much as slabs of queries, at this length"
         return None
 
     def cost(self, spec: Attention, situation: Situation) -> Cost:
