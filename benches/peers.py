@@ -3,7 +3,7 @@
     python -m benches.peers [--pairs 9] [--seconds 60]
 
 Beside local-attention (causal window), entmax (sparsemax and entmax 1.5 on the whole map) and torch's compiled
-flex_attention (forward, its seconds of compiling shown). All packages are installed with `pip install -e '.[dev]'`. Each
+flex_attention (forward, its seconds of compiling shown). The packages come with the extra `dev`. Each
 other side is first held to ours where it computes the same. Writes benches/results/DATE-peers.md.
 """
 

@@ -43,10 +43,10 @@ def side_called(name: str, tokens: int, heads: int) -> Side:
 
     Raises: ValueError where there is neither.
     """
-    for question in questions():
-        if question.name == name and tokens == question.ours.shape.T:
-            return question.ours
     if name not in CATALOGUE:
+        for question in questions():
+            if question.name == name and tokens == question.ours.shape.T:
+                return question.ours
         raise ValueError(f"there is no question and no catalogue line {name!r} with {tokens} tokens")
     # The one line that cannot be called without ids.
     documents = 16 if name == "documents" else 0
