@@ -211,6 +211,19 @@ def test_it_is_chosen_for_large_maps_where_the_processor_has_products_of_bfloat1
     plan.cache_clear()
 
 
+def test_given_lengths_are_read_by_blocks_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside items sliced by their lengths, keys that are gathered take half the time in bfloat16."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    q, k, v = (x.detach().bfloat16() for x in draw(0, 200, 200))
+    plan.cache_clear()
+    where = Where.of(200, 200, lengths=torch.tensor([150, 3]))
+    assert plan(Pairwise(), Situation.of(q, k, v, where)).kernel.name == "blocks"
+    plan.cache_clear()
+    expected = attend(q.double(), k.double(), v.double(), where=where, kernel="reference")
+    torch.testing.assert_close(attend(q, k, v, where=where, kernel="blocks").double(), expected, rtol=0.02, atol=0.01)
+
+
 def test_memory_is_a_block_and_the_results() -> None:
     q, k, v = (torch.empty(1, 8, 4096, 64, dtype=torch.bfloat16, device="meta") for _ in range(3))
     situation = Situation.of(q, k, v, Where.of(4096, 4096))

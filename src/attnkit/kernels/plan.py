@@ -22,9 +22,9 @@ from attnkit.kernels.slabs import Slabs
 KERNELS: tuple[Kernel, ...] = (
     Scan(),
     Parts(),
+    Blocks(),
     Lengths(),
     Banded(),
-    Blocks(),
     SDPA(),
     Slabs(),
     Rows(),

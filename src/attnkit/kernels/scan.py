@@ -53,6 +53,10 @@ class Scan(Kernel):
             return "dropout falls on weights that a scan never has"
         return "an exported graph cannot count chunks of a length not yet known" if situation.T is None else None
 
+    def concerns(self, spec: Attention, situation: Situation) -> bool:
+        """Causal linear attention."""
+        return isinstance(spec, CausalLinear)
+
     def cost(self, spec: Attention, situation: Situation) -> Cost:
         """Three times a forward pass more for gradients; beside the results the map of a chunk and some of its size."""
         assert situation.batch is not None and situation.T is not None and situation.S is not None
