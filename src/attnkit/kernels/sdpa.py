@@ -12,7 +12,7 @@ from attnkit.attention.part import scoped
 from attnkit.attention.pattern import Causal, Full
 from attnkit.attention.position import Rotary
 from attnkit.attention.position.base import Position
-from attnkit.attention.score import Cosine, Dot, Euclidean, ScaledDot
+from attnkit.attention.score import Cosine, Euclidean, General, Location
 from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.products import is_product, products, turned
@@ -139,7 +139,7 @@ def prepared_bytes(spec: Pairwise, situation: Situation) -> int:
     T, S, D, E = situation.T, situation.S, situation.width, situation.value_width
     wider = 1 if type(spec.score) is Euclidean else 0
     width = max(D + wider, E)
-    other_scores = type(spec.score) not in (Dot, ScaledDot)
+    other_scores = type(spec.score) in (Cosine, Euclidean, General, Location)
     shared = situation.key_heads != situation.heads
     numbers = 0
     if type(spec.position).turn is not Position.turn or other_scores or width != D:
