@@ -217,12 +217,13 @@ def test_half_precision_inputs_are_probed_in_float32_also_under_autocast() -> No
     got = row_statistics(low_q, low_k)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = row_statistics(low_q.float(), low_k.float())
-        columns = received(low_q, low_k, Linear())
+        columns, small = received(low_q, low_k, Linear()), pooled(low_q, low_k, blocks=3)
     for name in ("position_BHT", "entropy_BHT", "distance_BHT"):
         assert getattr(got, name).dtype == torch.float32
         torch.testing.assert_close(getattr(got, name), getattr(expected, name))
         torch.testing.assert_close(getattr(cast, name), getattr(expected, name))
     torch.testing.assert_close(columns, received(low_q.float(), low_k.float(), Linear()))
+    torch.testing.assert_close(small, pooled(low_q.float(), low_k.float(), blocks=3))
 
 
 def test_nothing_is_recorded_for_gradients() -> None:
