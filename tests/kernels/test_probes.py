@@ -14,7 +14,7 @@ from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.pattern import Causal, Window
 from attnkit.attention.position import Alibi, Rotary
 from attnkit.attention.refine import Convolution
-from attnkit.attention.score import Additive, Cosine, Dot, Euclidean
+from attnkit.attention.score import Additive, Cosine, Dot, Euclidean, General
 from attnkit.attention.where import Where
 from attnkit.kernels import functionals
 from attnkit.kernels.functionals import column_functional, mixed_with_entropy, row_functional, wide_call
@@ -210,20 +210,31 @@ def test_a_narrow_row_far_from_the_beginning_keeps_its_digits_in_float32() -> No
     torch.testing.assert_close(got.position_BHT[0, 0].double(), position, rtol=1e-6, atol=0.0)
 
 
-def test_half_precision_inputs_are_probed_in_float32_also_under_autocast() -> None:
-    q, k, _ = given(Pairwise())
-    low_q, low_k = q.bfloat16(), k.bfloat16()
-    expected = row_statistics(low_q.float(), low_k.float())
-    got = row_statistics(low_q, low_k)
+@pytest.mark.parametrize("spec", [Pairwise(), Pairwise(score=General()), OTHERS[0], Linear()], ids=str)
+def test_half_precision_inputs_are_probed_in_float32_also_under_autocast(spec: Attention) -> None:
+    q, k, params = given(spec)
+    low = q.bfloat16(), k.bfloat16()
+    wide = tuple(x.float() for x in low)
+
+    def everything(q: Tensor, k: Tensor) -> list[Tensor]:
+        rows = row_statistics(q, k, spec, params=params)
+        assert rows.entropy_BHT is not None
+        found = [
+            rows.position_BHT,
+            rows.distance_BHT,
+            rows.entropy_BHT,
+            *top_keys(q_BHTD=q, k_BGSD=k, spec=spec, params=params),
+        ]
+        return [*found, received(q, k, spec, params=params), pooled(q, k, spec, params=params, blocks=3)]
+
+    params = {name: value.float() for name, value in params.items()}
+    expected, of_low = everything(*wide), everything(*low)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        cast = row_statistics(low_q.float(), low_k.float())
-        columns, small = received(low_q, low_k, Linear()), pooled(low_q, low_k, blocks=3)
-    for name in ("position_BHT", "entropy_BHT", "distance_BHT"):
-        assert getattr(got, name).dtype == torch.float32
-        torch.testing.assert_close(getattr(got, name), getattr(expected, name))
-        torch.testing.assert_close(getattr(cast, name), getattr(expected, name))
-    torch.testing.assert_close(columns, received(low_q.float(), low_k.float(), Linear()))
-    torch.testing.assert_close(small, pooled(low_q.float(), low_k.float(), blocks=3))
+        cast = everything(*wide)
+    for one, two, three in zip(expected, of_low, cast, strict=True):
+        assert one.dtype in (torch.float32, torch.int64)
+        torch.testing.assert_close(two, one)
+        torch.testing.assert_close(three, one)
 
 
 def test_nothing_is_recorded_for_gradients() -> None:

@@ -1,6 +1,8 @@
 """Functionals: sums over the rows and over the columns of a map that is never built."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +31,24 @@ from attnkit.kernels.toeplitz import is_distance_bias
 WIDTH = 64
 
 
-@torch.no_grad()
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def exact(function: Callable[P, R]) -> Callable[P, R]:
+    """A function of `q_BHTD` and others, nothing of it recorded for gradients or lowered by autocast."""
+
+    @wraps(function)
+    def undisturbed(*args: P.args, **kwargs: P.kwargs) -> R:
+        q = args[0] if args else kwargs["q_BHTD"]
+        assert isinstance(q, Tensor)
+        with torch.no_grad(), torch.autocast(q.device.type, enabled=False):
+            return function(*args, **kwargs)
+
+    return undisturbed
+
+
+@exact
 def row_functional(
     q_BHTD: Tensor,
     k_BGSD: Tensor,
@@ -49,7 +68,7 @@ def row_functional(
     return _mixed(spec, call, spread_values(call, values))
 
 
-@torch.no_grad()
+@exact
 def column_functional(
     q_BHTD: Tensor,
     k_BGSD: Tensor,
@@ -132,14 +151,13 @@ def weight_slabs(spec: Attention, call: Call) -> Iterator[tuple[Place, Tensor]]:
     read = [part.rows_read or (0, 0) for part in spec.refine]
     beyond = sum(above for above, _ in read), sum(below for _, below in read)
     job = Job(spec, where, tuple(call.params), 0.0, None, slabs, beyond, False)
-    with torch.autocast(call.q_BHTD.device.type, enabled=False):
-        made = program(spec, call, None, False)
-        space = Space(made.v_BHSE.dtype, made.v_BHSE.device)
-        for place in job.places(made, call.q_BHTD.shape[1]):
-            weights = space.take("scores", (0, 0, 0))
-            for stage in made.stages:
-                weights = stage.forward(weights, place, space, False)
-            yield place, weights[:, place.within]
+    made = program(spec, call, None, False)
+    space = Space(made.v_BHSE.dtype, made.v_BHSE.device)
+    for place in job.places(made, call.q_BHTD.shape[1]):
+        weights = space.take("scores", (0, 0, 0))
+        for stage in made.stages:
+            weights = stage.forward(weights, place, space, False)
+        yield place, weights[:, place.within]
 
 
 def weight_columns(spec: Attention, call: Call) -> Iterator[tuple[slice, Tensor]]:
@@ -176,11 +194,8 @@ def spread_values(call: Call, values: Tensor) -> Tensor:
 
 
 def _mixed(spec: Attention, call: Call, values_BGSW: Tensor) -> Tensor:
-    mixed = []
-    with torch.autocast(call.q_BHTD.device.type, enabled=False):
-        for part in values_BGSW.split(max(call.q_BHTD.shape[-1], WIDTH), dim=-1):
-            mixed.append(_attended(spec, call, call.k_BGSD, part))
-    return torch.cat(mixed, dim=-1)
+    parts = values_BGSW.split(max(call.q_BHTD.shape[-1], WIDTH), dim=-1)
+    return torch.cat([_attended(spec, call, call.k_BGSD, part) for part in parts], dim=-1)
 
 
 def _attended(spec: Attention, call: Call, k: Tensor, v: Tensor) -> Tensor:
@@ -191,7 +206,7 @@ def _by_gradient(spec: Attention, call: Call, asked_BHTW: Tensor) -> Tensor:
     # Heads that share values would share their gradient.
     k = share_heads(call.k_BGSD, call.q_BHTD.shape[1])
     found: list[Tensor] = []
-    with torch.enable_grad(), torch.autocast(k.device.type, enabled=False):
+    with torch.enable_grad():
         for part in asked_BHTW.split(max(k.shape[-1], WIDTH), dim=-1):
             v = k.new_zeros(*k.shape[:3], part.shape[-1]).requires_grad_()
             found += torch.autograd.grad(_attended(spec, call, k, v), v, part)

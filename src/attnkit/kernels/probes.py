@@ -11,6 +11,7 @@ from attnkit.attention.where import Where
 from attnkit.kernels.attend import VASWANI
 from attnkit.kernels.functionals import (
     column_functional,
+    exact,
     in_slabs,
     mixed_with_entropy,
     row_functional,
@@ -43,7 +44,7 @@ class RowStatistics:
     entropy_BHT: Tensor | None
 
 
-@torch.no_grad()
+@exact
 def row_statistics(
     q_BHTD: Tensor,
     k_BGSD: Tensor,
@@ -88,7 +89,7 @@ def row_statistics(
     return RowStatistics(total, position, spread, distance, first, entropy)
 
 
-@torch.no_grad()
+@exact
 def received(
     q_BHTD: Tensor,
     k_BGSD: Tensor,
@@ -111,7 +112,7 @@ def received(
     return column_functional(q_BHTD, k_BGSD, asked, spec, where=where, params=params, state=state).mT
 
 
-@torch.no_grad()
+@exact
 def pooled(
     q_BHTD: Tensor,
     k_BGSD: Tensor,
@@ -139,7 +140,7 @@ def pooled(
     return (counted.mT[:, None] @ mass) / counted.sum(1).clamp(min=1.0)[:, None, :, None]
 
 
-@torch.no_grad()
+@exact
 def top_keys(
     q_BHTD: Tensor,
     k_BGSD: Tensor,
