@@ -118,6 +118,21 @@ def test_shared_heads_and_a_value_width_of_their_own() -> None:
     assert nothing.shape == (1, 4, 0, 3)
 
 
+@pytest.mark.parametrize("lengths", [(4, 5), (0, 0)])
+def test_spare_tokens_attend_to_nothing_and_nothing_reads_them(lengths: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    real, pieces = sum(lengths), Pieces(lengths, spare=3)
+    q, k, v = (torch.randn(1, HEADS, real + 3, WIDTH, requires_grad=True) for _ in range(3))
+    found = attend_packed(q, k, v, pieces=pieces)
+    alone = attend_packed(q[:, :, :real], k[:, :, :real], v[:, :, :real], pieces=Pieces(lengths))
+    assert torch.equal(found[:, :, :real], alone) and found.shape == q.shape and not found[:, :, real:].any()
+    read = pool_packed(q[:, :, :2], k, v, pieces=pieces)
+    assert torch.equal(read, pool_packed(q[:, :, :2], k[:, :, :real], v[:, :, :real], pieces=Pieces(lengths)))
+    if real:
+        for grad in torch.autograd.grad(found.sum() + read.sum(), [k, v]):
+            assert grad[:, :, :real].any() and not grad[:, :, real:].any()
+
+
 def test_pieces_know_their_runs_and_places() -> None:
     pieces = Pieces((2, 2, 0, 3, 1, 1))
     assert pieces.tokens == 9 and pieces.runs == ((2, 2), (1, 0), (1, 3), (2, 1))
@@ -125,6 +140,11 @@ def test_pieces_know_their_runs_and_places() -> None:
     x = torch.arange(9).view(1, 9, 1)
     assert [y.flatten().tolist() for y in pieces.cut(x)] == [[0, 1, 2, 3], [], [4, 5, 6], [7, 8]]
     assert pieces.cut(x)[0].data_ptr() == x.data_ptr()
+    spare = Pieces((2, 1), spare=2)
+    assert spare.tokens == 5 and spare.place_N.tolist() == [0, 1, 0, 0, 1]
+    assert [y.flatten().tolist() for y in spare.cut(x[:, :5])] == [[0, 1], [2]]
+    with pytest.raises(ValueError, match="spare tokens"):
+        Pieces((2,), spare=-1)
     with pytest.raises(ValueError, match="packed row of 9 tokens; got 1 rows of 8"):
         pieces.cut(x[:, 1:])
     with pytest.raises(ValueError, match="at least 0 tokens"):

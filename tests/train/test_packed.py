@@ -59,7 +59,7 @@ def made(kind: dict[str, Any], dtype: torch.dtype, dropout: float = 0.0) -> Clas
 
 def packed(texts: list[list[int]]) -> tuple[Tensor, Pieces]:
     ids_1N, lengths = pack(texts)
-    return ids_1N, Pieces(lengths)
+    return ids_1N, Pieces(lengths, ids_1N.shape[1] - sum(lengths))
 
 
 def gradients(model: nn.Module, logits: Tensor) -> dict[str, Tensor]:
@@ -132,7 +132,14 @@ def test_random_batches_hold_every_row_once_and_the_shortest_first() -> None:
 def test_packing_puts_ids_end_to_end() -> None:
     ids, lengths = pack([[5, 6], [], [7]])
     assert ids.tolist() == [[5, 6, 7]] and ids.dtype == torch.int64 and lengths == (2, 0, 1)
-    assert pack([[], []])[0].shape == (1, 0)
+    assert pack([[], []])[0].tolist() == [[0]]
+
+
+def test_packed_rows_come_in_sizes_that_repeat() -> None:
+    sizes = {pack([[7] * count])[0].shape[1] for count in range(4000, 8001)}
+    assert len(sizes) == 17 and min(sizes) == 4096
+    ids, lengths = pack([[7] * 4000, [8] * 100])
+    assert ids.shape == (1, 4352) and lengths == (4000, 100) and not ids[0, 4100:].any()
 
 
 def chosen_for(median: int, **model: Any) -> tuple[str, str]:
@@ -231,4 +238,8 @@ def test_preprocessing_packs_what_it_pads() -> None:
     items = prepare.encode(["a b c", "b"])
     ids_1N, pieces = prepare.pack(items)
     ids_BT, keep_BT = prepare.collate(items)
-    assert torch.equal(ids_BT[keep_BT], ids_1N[0]) and pieces.lengths == (3, 1)
+    assert torch.equal(ids_BT[keep_BT], ids_1N[0]) and pieces == Pieces((3, 1))
+    ids_1N, pieces = prepare.pack(items * 10)
+    assert ids_1N.shape == (1, 40) and pieces.spare == 0
+    ids_1N, pieces = prepare.pack([items[0]] * 11)
+    assert ids_1N.shape == (1, 34) and pieces == Pieces((3,) * 11, spare=1)

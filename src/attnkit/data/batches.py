@@ -49,9 +49,13 @@ def random_batches(
 
 
 def pack(id_lists: Sequence[Sequence[int]]) -> tuple[Tensor, tuple[int, ...]]:
-    """The ids of all texts end to end, int64 (1,N), and how many each of them has."""
-    ids_1N = torch.tensor([[number for ids in id_lists for number in ids]], dtype=torch.int64)
-    return ids_1N, tuple(len(ids) for ids in id_lists)
+    """The ids of all texts end to end, int64 (1,N), and how many each of them has; behind them a few zeros, if any.
+
+    The zeros make N a number of at most five binary digits, for the reason that `padded_width` gives.
+    """
+    flat = [number for ids in id_lists for number in ids]
+    spare = padded_width(len(flat), digits=5) - len(flat)
+    return torch.tensor([flat + [PADDING] * spare], dtype=torch.int64), tuple(len(ids) for ids in id_lists)
 
 
 def collate(id_lists: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -65,12 +69,12 @@ def collate(id_lists: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return ids_BT, keep_BT
 
 
-def padded_width(longest: int) -> int:
-    """The next number of at most four binary digits: at least 1, and at most an eighth more than `longest`.
+def padded_width(longest: int, digits: int = 4) -> int:
+    """The next number of at most `digits` binary digits: at least 1; with four, at most an eighth more than `longest`.
 
     Tensors then come in a few dozen sizes instead of hundreds, so that memory freed by one step fits the next.
     """
-    step = 2 ** max(0, longest.bit_length() - 4)
+    step = 2 ** max(0, longest.bit_length() - digits)
     return max(1, -(-longest // step) * step)
 
 

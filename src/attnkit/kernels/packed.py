@@ -17,21 +17,26 @@ from attnkit.kernels.attend import VASWANI, attend
 class Pieces:
     """How many tokens each document of a packed row has, in the order they stand in.
 
-    Neighbors of one length are a run, and are computed side by side; documents sorted by length give few runs.
+    Neighbors of one length are a run, and are computed side by side; documents sorted by length give few runs. `spare`
+    tokens behind the last document belong to none: they attend to nothing and nothing reads them. They let rows come in
+    sizes that repeat, so that memory freed by one step fits the next.
 
-    Raises: ValueError where there is no document, or a length is negative.
+    Raises: ValueError where there is no document, or a number of tokens is negative.
     """
 
     lengths: tuple[int, ...]
+    spare: int = 0
 
     def __post_init__(self) -> None:
         if not self.lengths or min(self.lengths) < 0:
             raise ValueError(f"a packed row needs documents of at least 0 tokens each; got the lengths {self.lengths}")
+        if self.spare < 0:
+            raise ValueError(f"spare tokens must be at least 0; got {self.spare}")
 
     @cached_property
     def tokens(self) -> int:
-        """N, all tokens together."""
-        return sum(self.lengths)
+        """N, all tokens together, spare ones included."""
+        return sum(self.lengths) + self.spare
 
     @cached_property
     def runs(self) -> tuple[tuple[int, int], ...]:
@@ -40,9 +45,9 @@ class Pieces:
 
     @cached_property
     def place_N(self) -> Tensor:
-        """Where each token stands in its document, from 0."""
-        starts = list(accumulate(self.lengths, initial=0))[:-1]
-        counts = torch.tensor(self.lengths)
+        """Where each token stands in its document, from 0; spare tokens count on their own."""
+        starts = list(accumulate(self.lengths, initial=0))
+        counts = torch.tensor([*self.lengths, self.spare])
         return torch.arange(self.tokens) - torch.tensor(starts).repeat_interleave(counts)
 
     def cut(self, x_1NM: Tensor) -> list[Tensor]:
@@ -55,8 +60,8 @@ class Pieces:
                 f"these pieces are one packed row of {self.tokens} tokens; got {x_1NM.shape[0]} rows of "
                 f"{x_1NM.shape[1]}"
             )
-        rows = x_1NM[0].split([documents * length for documents, length in self.runs])
-        return [row.unflatten(0, run) for row, run in zip(rows, self.runs, strict=True)]
+        rows = x_1NM[0].split([*(documents * length for documents, length in self.runs), self.spare])
+        return [row.unflatten(0, run) for row, run in zip(rows[:-1], self.runs, strict=True)]
 
 
 def attend_packed(
@@ -74,7 +79,7 @@ def attend_packed(
     """out_1HNE: every document of `pieces` attends to itself alone, exactly as it would in a batch of its own.
 
     That holds for every operator, since each run of documents of one length is one call of `attend` on views, with the
-    default positions 0 to n - 1. Documents without tokens are passed over.
+    default positions 0 to n - 1. Documents without tokens are passed over; spare tokens get zeros.
 
     Raises: ValueError where the pieces do not fit the tensors, and as `attend` does.
     Cost: that of the operator on n x n pairs for each document, and one call a run.
@@ -95,8 +100,8 @@ def attend_packed(
             kernel=kernel,
         )
         mixed.append(out.transpose(1, 2).flatten(0, 1))
-    if not mixed:
-        return v_1GNE.new_zeros(1, q_1HND.shape[1], 0, v_1GNE.shape[3])
+    if pieces.spare or not mixed:
+        mixed.append(v_1GNE.new_zeros(pieces.spare, q_1HND.shape[1], v_1GNE.shape[3]))
     return torch.cat(mixed).unsqueeze(0).transpose(1, 2)
 
 

@@ -69,7 +69,7 @@ class Preprocessing:
     def pack(self, items: Sequence[Ids]) -> tuple[Tensor, Pieces]:
         """(ids, pieces): the texts end to end as (1, N), and where each begins and ends; not for hierarchical ones."""
         ids_1N, lengths = pack(items)  # type: ignore[arg-type]
-        return ids_1N, Pieces(lengths)
+        return ids_1N, Pieces(lengths, ids_1N.shape[1] - sum(lengths))
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json into `folder`; the limits go into model.json."""
