@@ -26,7 +26,7 @@ from attnkit.kernels import Situation, attend, native, plan
 from attnkit.kernels.banded import window
 from attnkit.kernels.banded.blocks import Blocks
 from attnkit.kernels.banded.local import local
-from attnkit.kernels.banded.pieces import pieces
+from attnkit.kernels.banded.pieces import anchor_pieces, pieces
 from attnkit.kernels.banded.window import Tiled
 from tests.kernels.agree import agrees, draw, holes, results, shaken_params
 
@@ -37,6 +37,7 @@ PATTERNS: list[Pattern] = [
     Window(40, causal=True),
     Dilated(5, dilation=3),
     Dilated(4, dilation=2, causal=True),
+    Dilated(3, dilation=4) | Dilated(3, dilation=6),
     Segments(width_tokens=7),
     Segments(width_tokens=150) & Causal(),
     Neighbours2D(columns=6, radius=1),
@@ -82,9 +83,21 @@ def test_many_blocks_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_anchors_beyond_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attnkit.kernels.banded.pieces._MOST", 16)
     pieces.cache_clear()
-    spec = Pairwise(pattern=Window(9) | Anchors(20), position=Alibi())
-    agrees(spec, "banded", 90, 90, keep=holes(2, 90))
+    anchor_pieces.cache_clear()
+    keep = holes(2, 90)
+    agrees(Pairwise(pattern=Window(9) | Anchors(20), position=Alibi()), "banded", 90, 90, keep=keep)
+    keep[0, :20] = False
+    agrees(Pairwise(pattern=(Window(9) | Anchors(40)) & Causal()), "banded", 90, 90, keep=keep)
     pieces.cache_clear()
+    anchor_pieces.cache_clear()
+
+
+def test_anchors_alone_are_seen_where_all_of_the_band_is_padding() -> None:
+    keep = torch.ones(2, 90, dtype=torch.bool)
+    keep[0, 20:60] = False
+    keep[1, :2] = False
+    for pattern in (Window(5) | Anchors(2), (Window(5) | Anchors(2)) & Causal()):
+        agrees(Pairwise(pattern=pattern), "banded", 90, 90, keep=keep)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=str)
