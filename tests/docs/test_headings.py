@@ -36,7 +36,8 @@ def test_every_recipe_field_has_its_heading() -> None:
 def test_every_kernel_has_its_heading() -> None:
     from attnkit.kernels.plan import KERNELS
 
-    assert {kernel.name for kernel in KERNELS} - headed("kernels.md") == set()
+    written = re.findall(r"^### (.+)$", (HERE / "kernels.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert written == [kernel.name for kernel in KERNELS], "in the order in which the plan tries them"
 
 
 def test_every_catalogue_line_has_its_heading() -> None:

@@ -81,7 +81,7 @@ def test_the_data_choose_and_say_why() -> None:
     assert recipe.train.epochs == 2 and "train.epochs" not in choices.reasons
     assert recipe.tokens.max_tokens == 8 and "10 of 1000" in choices.reasons["tokens.max_tokens"]
     left = [name for table in recipe.to_plain().values() for name, value in table.items() if value == "auto"]
-    assert left == ["kind", "tokenizer"]
+    assert left == ["kind", "tokenizer", "batches"]
     assert all(reason for reason in choices.reasons.values())
 
 

@@ -18,7 +18,9 @@ class Where:
     `query_position` (T,) or (B, T) and `key_position` (S,) or (B, S) are int64. `keep` (B, S) and `query_keep` (B, T)
     are boolean, True = keep. `query_document` and `key_document` are int64 ids shaped like the positions. `lengths`
     (B,) are the numbers of real keys where they are known and the real keys come first; `of` makes a `keep` of them.
-    `aligned` says that the positions are the default ones, so that a kernel need not read them to know.
+    Kernels trust `lengths` and do not look at `keep` beside them. `count` (B,) is the number of real keys of the whole,
+    where only some of its columns are here. `aligned` says that the positions are the default ones, so that a kernel
+    need not read them to know.
     """
 
     query_position: Tensor
@@ -29,6 +31,7 @@ class Where:
     key_document: Tensor | None = None
     lengths: Tensor | None = None
     aligned: bool = False
+    count: Tensor | None = None
 
     @staticmethod
     def of(
@@ -110,6 +113,8 @@ class Where:
     @property
     def real_lengths(self) -> Tensor:
         """Number of real keys as (B or 1,), int64."""
+        if self.count is not None:
+            return self.count
         if self.lengths is not None:
             return self.lengths
         if self.keep is not None:
@@ -125,6 +130,9 @@ class Where:
         def some(x: Tensor | None) -> Tensor | None:
             return None if x is None else one(x)
 
+        def counted(x: Tensor | None) -> Tensor | None:
+            return x if x is None or x.shape[0] == 1 else x[index : index + 1]
+
         return replace(
             self,
             query_position=one(self.query_position),
@@ -133,7 +141,8 @@ class Where:
             query_keep=some(self.query_keep),
             query_document=some(self.query_document),
             key_document=some(self.key_document),
-            lengths=None if self.lengths is None else self.lengths[index : index + 1],
+            lengths=counted(self.lengths),
+            count=counted(self.count),
         )
 
     def rows(self, start: int, stop: int) -> "Where":
@@ -165,19 +174,19 @@ class Where:
         )
 
     def columns(self, start: int, stop: int) -> "Where":
-        """The same for keys `start` to `stop` alone; `lengths`, which count all real keys, stay."""
+        """The same for keys `start` to `stop` alone; `count` holds how many real keys there were."""
 
         def some(x: Tensor | None) -> Tensor | None:
             return None if x is None else x[..., start:stop]
 
-        lengths = self.real_lengths if self.lengths is None and (start, stop) != (0, self.S) else self.lengths
         return replace(
             self,
             key_position=self.key_position[..., start:stop],
             keep=some(self.keep),
             key_document=some(self.key_document),
-            lengths=lengths,
+            lengths=None,
             aligned=False,
+            count=self.real_lengths,
         )
 
     @property
@@ -192,4 +201,5 @@ class Where:
             self.key_document,
             self.lengths,
             self.aligned,
+            self.count,
         )

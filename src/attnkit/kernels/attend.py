@@ -41,13 +41,17 @@ def attend(
     Warns: DenseMapWarning, once for an operator and kernel, where a large map of T x S would be kept.
     """
     where = _where(q, k, v, where, keep)
+    if not torch.compiler.is_exporting():
+        _check_batch(where, q.shape[0])
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be in [0, 1); got {dropout}")
     params = params or {}
+    if not torch.compiler.is_compiling() and 0 in (*q.shape[:3], k.shape[2]):
+        return _nothing(q, k, v)
     needs_grad, learns = wants_gradients(q, k, v, params)
     call = lowered(Call(q, k, v, where, params, state, dropout, generator))
     in_program = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-    if in_program and not is_traced(spec, where, kernel):
+    if in_program and not is_traced(spec, call, kernel):
         return run_opaque(spec, call, kernel, intent, needs_grad, learns)
     return planned(spec, call, kernel, intent, needs_grad, learns)
 
@@ -72,3 +76,18 @@ def _where(q: Tensor, k: Tensor, v: Tensor, where: Where | None, keep: Tensor | 
     if q.shape[2] != where.T or k.shape[2] != where.S:
         raise ValueError(f"where is for {where.T} queries and {where.S} keys; got {q.shape[2]} and {k.shape[2]}")
     return where
+
+
+def _nothing(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Zeros for no queries, or for queries without a single key, through which gradients of zero flow."""
+    empty = q.sum() if q.numel() == 0 else k.sum() + v.sum()
+    return (v.new_zeros(*q.shape[:3], v.shape[3]) + empty).to(v.dtype)
+
+
+def _check_batch(where: Where, batch: int) -> None:
+    """Refuse what is for another number of items than q is."""
+    for name in ("keep", "query_keep", "lengths", "query_position", "key_position", "query_document", "key_document"):
+        x = getattr(where, name)
+        items = 1 if x is None or (x.dim() == 1 and name != "lengths") else x.shape[0]
+        if items not in (1, batch):
+            raise ValueError(f"{name} is for {items} items; q has {batch}: give one row for all, or one an item")

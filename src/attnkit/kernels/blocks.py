@@ -11,11 +11,13 @@ from attnkit.attention.base import Attention
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.pattern import Causal, Full
 from attnkit.attention.position.base import Position
+from attnkit.attention.score import Euclidean
 from attnkit.kernels.cost import Cost
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.rows.place import Space, product
 from attnkit.kernels.sdpa import as_products, plain_softmax, results_bytes
 from attnkit.kernels.situation import Situation
+from attnkit.kernels.twice import twice
 
 # Queries of a block: fewer under a causal pattern, where each block meets half its own length in vain.
 ROWS, CAUSAL_ROWS = 512, 256
@@ -52,6 +54,8 @@ class Blocks(Kernel):
         if reason:
             return reason
         assert isinstance(spec, Pairwise)
+        if type(spec.score) is Euclidean:
+            return "the Euclidean score is computed in float32"
         if type(spec.position).bias is not Position.bias:
             return f"the position {type(spec.position).__name__} adds a bias"
         if type(spec.pattern) is Causal:
@@ -79,8 +83,8 @@ class Blocks(Kernel):
         """
         if not torch.cpu._is_avx512_bf16_supported():
             return "this processor has no products of bfloat16 (AVX512_BF16)"
-        if torch.get_num_threads() > 1:
-            return f"{torch.get_num_threads()} threads would wait for one another at every product; it is for one"
+        if situation.threads > 1:
+            return f"{situation.threads} threads would wait for one another at every product; it is for one"
         assert situation.batch is not None and situation.T is not None and situation.S is not None
         pairs = situation.T * situation.S
         numbers = situation.batch * situation.heads * pairs
@@ -121,7 +125,7 @@ class Blocks(Kernel):
                 _Blocked.apply(one_q, one_k[:, keep], one_v[:, keep], causal)
                 for one_q, one_k, one_v, keep in zip(q, k, v, keeps, strict=True)
             ]
-            out = torch.stack(items)
+            out = torch.stack(items) if items else torch.zeros_like(q)
         if where.query_keep is not None:
             out = out.masked_fill(~where.query_keep[:, None, :, None], 0.0)
         return out[..., : call.v_BGSE.shape[-1]]
@@ -146,9 +150,7 @@ class _Blocked(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out = ctx.saved_tensors
         if torch.is_grad_enabled():
-            leaves = [x for x, one in zip((q, k, v), ctx.needs_input_grad, strict=False) if one]
-            found = iter(torch.autograd.grad(_whole(q, k, v, ctx.causal), leaves, grad, create_graph=True))
-            return *(next(found) if one else None for one in ctx.needs_input_grad[:3]), None
+            return *twice(_whole(q, k, v, ctx.causal), (q, k, v), grad, ctx.needs_input_grad), None
         d_q = torch.zeros_like(q, memory_format=torch.contiguous_format)
         # Sums over blocks are kept in float32: a bfloat16 sum would be rounded once a block.
         d_k, d_v = (torch.zeros(x.shape, dtype=torch.float32, device=x.device) for x in (k, v))

@@ -1,6 +1,7 @@
 """Execute: a call on the kernel that is planned for it, and what is inside it on kernels of their own."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ def planned(spec: Attention, call: Call, kernel: str, intent: str, needs_grad: b
     chosen = (plan.__wrapped__ if torch.compiler.is_compiling() else plan)(spec, situation, kernel)
     warn_of_dense(spec, chosen)
     if isinstance(spec, Composed):
-        call = replace(call, mixer=_by_plan)
+        call = replace(call, mixer=partial(_by_plan, intent))
     return chosen.kernel.run(spec, call)
 
 
@@ -36,8 +37,15 @@ def wants_gradients(q: Tensor, k: Tensor, v: Tensor, params: Params) -> tuple[bo
 
 
 def _by_plan(
-    part: Attention, q: Tensor, k: Tensor, v: Tensor, where: Where, params: Params | None, state: Tensor | None
+    intent: str,
+    part: Attention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    where: Where,
+    params: Params | None,
+    state: Tensor | None,
 ) -> Tensor:
     params = params or {}
     needs_grad, learns = wants_gradients(q, k, v, params)
-    return planned(part, Call(q, k, v, where, params, state), "auto", "train", needs_grad, learns)
+    return planned(part, Call(q, k, v, where, params, state), "auto", intent, needs_grad, learns)

@@ -24,6 +24,7 @@ from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.products import is_product, products, turned
 from attnkit.kernels.sdpa import results_bytes
 from attnkit.kernels.situation import Situation
+from attnkit.kernels.toeplitz import is_distance_bias
 
 ScoreMod = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -79,7 +80,7 @@ def no_functions(spec: Attention) -> str | None:
     if not is_product(_inner(spec.score)):
         return f"the score {type(_inner(spec.score)).__name__} is not a dot product"
     position = type(spec.position)
-    if position.bias is not Position.bias and not isinstance(spec.position, DistanceBias):
+    if position.bias is not Position.bias and not is_distance_bias(spec.position):
         return f"the position {position.__name__} adds a bias that is not one of distance"
     if type(spec.normalizer) is not Softmax:
         return f"the normalizer {type(spec.normalizer).__name__} is not the softmax"
@@ -137,13 +138,14 @@ def score_mod_of(spec: Pairwise, where: Where, params: Params, heads: int, dtype
     Memory: H x (T + S) numbers for a bias.
     """
     cap = spec.score.cap if isinstance(spec.score, SoftCap) else None
-    if cap is None and not isinstance(spec.position, DistanceBias):
+    if cap is None and not is_distance_bias(spec.position):
         return None
     bias_HN, least = None, 0
-    if isinstance(spec.position, DistanceBias):
+    if is_distance_bias(spec.position):
         least = int(where.key_position.min() - where.query_position.max())
         most = int(where.key_position.max() - where.query_position.min())
         distances = torch.arange(least, most + 1, device=where.key_position.device)
+        assert isinstance(spec.position, DistanceBias)
         bias_HN = spec.position.by_distance(distances, scoped(params, "position"), heads, dtype)
 
     def score_mod(score: Tensor, b: Tensor, h: Tensor, t: Tensor, s: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class Lengths(Kernel):
         """out_BHTE."""
         assert isinstance(spec, Pairwise) and call.where.lengths is not None
         q, k, v, scale = as_products(spec, call)
-        counts = call.where.lengths.clamp(max=k.shape[2]).tolist()
+        counts = call.where.lengths.clamp(max=k.shape[2]).expand(q.shape[0]).tolist()
         items = zip(q.split(1), k.split(1), v.split(1), counts, strict=True)
         out = torch.cat([_item(*item, scale) for item in items])
         if call.where.query_keep is not None:
@@ -75,5 +75,6 @@ class Lengths(Kernel):
 
 def _item(q: Tensor, k: Tensor, v: Tensor, count: int, scale: float) -> Tensor:
     if count == 0:
-        return torch.zeros_like(q)
+        # Zeros that gradients of zero flow through.
+        return q.masked_fill(torch.ones((), dtype=torch.bool, device=q.device), 0.0)
     return F.scaled_dot_product_attention(q, k[:, :, :count], v[:, :, :count], scale=scale)

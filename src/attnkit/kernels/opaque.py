@@ -16,6 +16,7 @@ from attnkit.attention.where import Where
 from attnkit.kernels.execute import planned
 from attnkit.kernels.kernel import Call
 from attnkit.kernels.plan import KERNELS
+from attnkit.kernels.rows.program import device_of
 from attnkit.kernels.sdpa import plain_softmax
 
 # The tensors of a Where, in the order in which they travel.
@@ -27,12 +28,13 @@ _PLACES = (
     "query_document",
     "key_document",
     "lengths",
+    "count",
 )
 
 _RECORDERS = (torch._C.DispatchKey.AutogradFunctionality, torch._C.DispatchKey.AutogradOther)
 
 
-def is_traced(spec: Attention, where: Where, kernel: str) -> bool:
+def is_traced(spec: Attention, call: Call, kernel: str) -> bool:
     """True where torch.compile shall look inside: a kernel asked for that it can read, or nothing but torch's own.
 
     Whatever depends on sizes is planned when the program runs, and so inside the operator.
@@ -44,8 +46,11 @@ def is_traced(spec: Attention, where: Where, kernel: str) -> bool:
         plain
         and isinstance(spec, Pairwise)
         and type(spec.position).bias is Position.bias
-        and type(spec.pattern) in (Full, Causal)
-        and where.lengths is None
+        and (type(spec.pattern) is Full or (type(spec.pattern) is Causal and call.where.kept is None))
+        and call.where.lengths is None
+        and call.dropout == 0
+        # On a processor that has products of bfloat16 another kernel is planned.
+        and call.q_BHTD.dtype != torch.bfloat16
     )
 
 
@@ -60,7 +65,7 @@ def run_opaque(spec: Attention, call: Call, kernel: str, intent: str, needs_grad
     seed = None
     if call.dropout:
         # The seed is drawn outside, so that both directions see one mask, and anew at each call.
-        seed = torch.randint(0, 2**62, (1,), generator=call.generator)
+        seed = torch.randint(0, 2**62, (1,), generator=call.generator, device=device_of(call.generator))
     # Plain data are made in the trace: an operator that was itself made there would reach a function of constants with
     # the fields of its defaults (torch 2.13).
     setting = _written(_fixed(to_plain(spec)), kernel, intent, needs_grad, learns, tuple(call.params), where.aligned)

@@ -120,6 +120,8 @@ def as_products(spec: Pairwise, call: Call) -> tuple[Tensor, Tensor, Tensor, flo
         q, k = F.pad(q, (0, missing)), F.pad(k, (0, missing))
     elif missing < 0:
         v = F.pad(v, (0, -missing))
+    # torch's operator, called by its own name, reads other layouts wrongly.
+    q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
     return q, k, v, found.scale
 
 
@@ -170,4 +172,6 @@ def _mask_numbers(spec: Pairwise, situation: Situation) -> int:
         return 0
     if type(spec.pattern) is Full:
         return situation.batch * situation.S if situation.masked else 0
-    return situation.T * situation.S * (situation.batch if situation.masked else 1)
+    # Documents, and positions that were given, may differ from item to item.
+    differs = situation.masked or situation.documents or not situation.aligned
+    return situation.T * situation.S * (situation.batch if differs else 1)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attnkit.attention.where import Where
+from attnkit.kernels.native import library
 
 INTENTS = ("train", "infer", "export")
 
@@ -17,6 +18,7 @@ class Situation:
     `batch`, `T` and `S` are None under the intent "export", which plans without looking at sizes. `needs_grad` says
     that anything at all wants a gradient, `learns` that a parameter of the operator does. `lengths` says that numbers
     of real keys were given, `documents` that ids were, `aligned` that the positions are the default ones.
+    `threads` are torch's, and `loops` says that the native ones are active.
     """
 
     batch: int | None
@@ -37,6 +39,8 @@ class Situation:
     lengths: bool
     documents: bool
     aligned: bool
+    threads: int
+    loops: bool
 
     @staticmethod
     def of(
@@ -78,6 +82,9 @@ class Situation:
             lengths=where.lengths is not None,
             documents=where.query_document is not None,
             aligned=where.aligned,
+            # What torch.compile looks into is torch's own, on which neither has a bearing; it cannot ask for them.
+            threads=1 if torch.compiler.is_compiling() else torch.get_num_threads(),
+            loops=not torch.compiler.is_compiling() and library() is not None,
         )
 
     @property

@@ -26,6 +26,7 @@ from attnkit.kernels.toeplitz import (
     upward_view,
     visible_distances,
 )
+from attnkit.kernels.twice import twice
 
 _FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 _NONE = float("-inf")
@@ -88,7 +89,8 @@ class Slabs(Kernel):
         if viewed and not situation.masked:
             return Cost(work, results + vectors)
         largest = max((slab.pairs for slab in slabs), default=0)
-        numbers = largest * (situation.batch if situation.masked else 1)
+        differs = situation.masked or situation.documents or not situation.aligned
+        numbers = largest * (situation.batch if differs else 1)
         mask = numbers * (2 + (situation.heads if biased else 1) * situation.itemsize)
         return Cost(work, results + vectors + mask + largest * RULE_BYTES)
 
@@ -196,8 +198,7 @@ class _Slabbed(torch.autograd.Function):
         q, k, v, out, *sums = ctx.saved_tensors
         masks, scale = ctx.masks, ctx.scale
         if torch.is_grad_enabled():
-            whole = _whole(q, k, v, masks, scale)
-            return *torch.autograd.grad(whole, (q, k, v), grad, create_graph=True), None, None
+            return *twice(_whole(q, k, v, masks, scale), (q, k, v), grad, ctx.needs_input_grad), None, None
         fused = getattr(torch.ops.aten, _FUSED + "_backward")
         d_q, d_k, d_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
         left = iter(sums)

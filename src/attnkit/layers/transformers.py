@@ -33,8 +33,8 @@ def register(name: str | None = None, spec: Attention | None = None) -> tuple[st
     model, on its weights. The model's own mask, scale, dropout, soft cap, sinks and bias are honored or refused; the
     operator's pattern falls within the model's mask. Registering again changes nothing.
 
-    What an operator learns is held by each attention module, as `attnkit_<name>` (dots in it become _): the first call
-    makes it, which must be under `torch.no_grad()`, so that no optimizer has been made without it.
+    What an operator learns is held by each attention module, as `attnkit_<name>` (dots in it become _, and each _ two):
+    the first call makes it, which must be under `torch.no_grad()`, so that no optimizer has been made without it.
 
     Raises: ImportError where transformers is absent; ValueError for a name that is taken or cannot be one, for an
         operator that reads the map of the layer below; or where the catalogue has no such line.
@@ -197,7 +197,7 @@ class ModelAttention:
     def _parameters(self, module: nn.Module, query: Tensor, value: Tensor) -> dict[str, Tensor]:
         """What the operator learns, held by the module that calls it."""
         dims = Dims(query.shape[1], query.shape[3], value.shape[3])
-        held = "attnkit_" + self.name.replace(".", "_")
+        held = "attnkit_" + self.name.replace("_", "__").replace(".", "_")
         if held not in module._modules:
             if not self.spec.parameters(dims):
                 return {}

@@ -10,6 +10,7 @@ from attnkit.attention.base import Attention
 from attnkit.attention.catalogue import named
 from attnkit.attention.part import Dims
 from attnkit.errors import UsageError
+from attnkit.kernels.native import library
 from attnkit.kernels.plan import Plan, plan
 from attnkit.kernels.situation import Situation
 from attnkit.model.operator import operator
@@ -68,6 +69,8 @@ class Sizes:
             lengths=self.lengths,
             documents=False,
             aligned=True,
+            threads=torch.get_num_threads(),
+            loops=library() is not None,
         )
 
 

@@ -12,6 +12,7 @@ from attnkit.kernels.banded.masks import NONE, Masks
 from attnkit.kernels.banded.pieces import Piece
 from attnkit.kernels.banded.views import keys, queries, view
 from attnkit.kernels.banded.window import Tiled
+from attnkit.kernels.twice import twice
 
 _FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 # Numbers of one call's results: small enough that the allocator gives the same memory again.
@@ -76,7 +77,7 @@ class Blocks(torch.autograd.Function):
         cut: Cut = ctx.cut
         if torch.is_grad_enabled():
             again = composed(q, k, v, cut.again, cut.masks, cut.scale)
-            return *torch.autograd.grad(again, (q, k, v), grad, create_graph=True), None
+            return *twice(again, (q, k, v), grad, ctx.needs_input_grad), None
         if grad.stride(-1) != 1 or grad.is_neg():
             grad = grad.resolve_neg().contiguous()
         d_q, d_k, d_v = _results(q, cut, cut.backward), torch.zeros_like(k), torch.zeros_like(v)

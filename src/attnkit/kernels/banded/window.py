@@ -52,6 +52,7 @@ class Tiled:
     local: Local
     behind: int
     ahead: int
+    loops: ctypes.CDLL
 
     @property
     def keys(self) -> int:
@@ -64,17 +65,13 @@ class Tiled:
 
     def forward(self, given: dict[str, Tensor], masks: Masks, scale: float) -> None:
         """`out` and `log_sum` of q, k and v, (B, H, tokens, width or 1), for all queries that are not anchors."""
-        loops = library()
-        assert loops is not None
         for window, _held in self._windows(given, masks, scale):
-            loops.attnkit_window(ctypes.byref(window), threads())
+            self.loops.attnkit_window(ctypes.byref(window), threads())
 
     def backward(self, given: dict[str, Tensor], masks: Masks, scale: float) -> None:
         """`d_q` for all queries that are not anchors, and what they add to `d_k` and `d_v`."""
-        loops = library()
-        assert loops is not None
         for window, _held in self._windows(given, masks, scale):
-            loops.attnkit_window_backward(ctypes.byref(window), threads())
+            self.loops.attnkit_window_backward(ctypes.byref(window), threads())
 
     def _windows(self, given: dict[str, Tensor], masks: Masks, scale: float) -> Iterator[tuple[_Window, list[Tensor]]]:
         """The loop's arguments for each residue, with the tensors that must live as long."""
@@ -120,8 +117,9 @@ class Tiled:
 
 def tiled(local: Local, width: int, dtype: torch.dtype, device: str) -> Tiled | None:
     """The band as the native loop takes it; None where it does not, or where there is none."""
-    if library() is None or device != "cpu" or dtype not in _TYPES or width not in _WIDTHS or local.period != 1:
+    loops = library()
+    if loops is None or device != "cpu" or dtype not in _TYPES or width not in _WIDTHS or local.period != 1:
         return None
     low, high = local.reach(0, 0)
-    found = Tiled(local, max(0, -low // local.dilation), max(0, high // local.dilation))
+    found = Tiled(local, max(0, -low // local.dilation), max(0, high // local.dilation), loops)
     return found if found.keys <= _MOST_KEYS else None

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from attnkit.attention.part import Dims
 from attnkit.kernels import native
 from attnkit.kernels.measure.equality import differs
 from attnkit.kernels.measure.pairs import Ratio, measured
 from attnkit.kernels.measure.side import Shape, Side
+from attnkit.kernels.native import library
 from attnkit.kernels.plan import plan
 from attnkit.kernels.situation import Situation
 
@@ -141,4 +144,6 @@ def situation_of(side: Side, gradients: bool) -> Situation:
         lengths=bool(side.lengths),
         documents=False,
         aligned=True,
+        threads=torch.get_num_threads(),
+        loops=library() is not None,
     )

@@ -114,7 +114,7 @@ class SigmoidRows(Normalize):
         elif hidden is None:
             x_HRS.sub_(torch.tensor(float(x_HRS.shape[-1]), dtype=x_HRS.dtype).log())
         else:
-            seen = (~hidden).sum(-1, keepdim=True).clamp(min=1)
+            seen = (~hidden).expand(*hidden.shape[:-1], x_HRS.shape[-1]).sum(-1, keepdim=True).clamp(min=1)
             x_HRS.sub_(seen.to(x_HRS.dtype).log())
         x_HRS.sigmoid_()
 

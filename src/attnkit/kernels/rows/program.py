@@ -68,7 +68,12 @@ def program(spec: Pairwise, call: Call, seed: int | None, reverse: bool) -> Prog
 
 def fresh_seed(generator: torch.Generator | None) -> int:
     """A seed for the dropout of one call, from the generator, or from torch's own."""
-    return int(torch.randint(0, 2**31 - 1, (), generator=generator))
+    return int(torch.randint(0, 2**31 - 1, (), generator=generator, device=device_of(generator)))
+
+
+def device_of(generator: torch.Generator | None) -> torch.device | None:
+    """Where a generator draws; None for torch's own on the CPU."""
+    return None if generator is None else generator.device
 
 
 def _scores(score: Score, q: Tensor, k: Tensor, call: Call, params: dict[str, Tensor], shift_free: bool) -> list[Stage]:
