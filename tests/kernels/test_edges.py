@@ -13,6 +13,7 @@ from attnkit.attention.position import Alibi
 from attnkit.attention.score import Euclidean
 from attnkit.attention.where import Where
 from attnkit.kernels import Situation, attend, native, plan
+from attnkit.kernels.packed import Pieces
 from attnkit.kernels.plan import KERNELS
 from tests.kernels.agree import agrees, draw
 
@@ -154,3 +155,20 @@ def test_every_kernel_gives_the_type_that_it_was_given() -> None:
         assert attend(q, k, v, spec).dtype == torch.bfloat16
     with pytest.raises(ValueError, match="the Euclidean score is computed in float32"):
         attend(q, k, v, Pairwise(Euclidean(width=2.0)), kernel="blocks")
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda q: attend(q, q, q, "vaswani"), "spec must be an Attention, such as Pairwise"),
+        (lambda q: attend(q, q.float(), q), "q, k and v must be of one type; got torch.float64, torch.float32"),
+        (lambda q: Where.of(6, 6, lengths=torch.tensor([-1, 3])), r"lengths must be in 0..6, the number of keys"),
+        (lambda q: Where.of(6, 6, lengths=torch.tensor([2, 7])), r"lengths must be in 0..6, the number of keys"),
+        (lambda q: Pieces([3, 4]), "lengths must be a tuple of one whole number a document"),
+        (lambda q: Pieces((1.5,)), "lengths must be a tuple of one whole number a document"),
+        (lambda q: Pieces(()), "lengths must be a tuple of one whole number a document"),
+    ],
+)
+def test_bad_input_gets_one_sentence(call, sentence: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=sentence):
+        call(draw(0, 6, 6)[0])

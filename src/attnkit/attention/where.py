@@ -51,11 +51,14 @@ class Where:
 
         `lengths` alone hide every key behind them, as the `keep` they stand for would.
 
-        Raises: ValueError where a mask is not boolean or does not have T or S columns, or lengths are not (B,) int64.
+        Raises: ValueError where a mask is not boolean or does not have T or S columns, or lengths are not (B,) int64 of
+            0 to S.
         """
         if lengths is not None:
             if lengths.dim() != 1 or lengths.dtype != torch.int64:
                 raise ValueError(f"lengths must be int64 of shape (B,); got {lengths.dtype} {tuple(lengths.shape)}")
+            if not torch.compiler.is_compiling() and bool(((lengths < 0) | (lengths > S)).any()):
+                raise ValueError(f"lengths must be in 0..{S}, the number of keys; got {lengths.tolist()}")
             if keep is None:
                 keep = torch.arange(S, device=lengths.device) < lengths[:, None]
         for name, mask, size in (("keep", keep, S), ("query_keep", query_keep, T)):

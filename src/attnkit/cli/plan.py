@@ -30,6 +30,8 @@ def plan(
 ) -> None:
     """Say which kernel an attention runs on, why not on a faster one, its multiply-adds and its peak memory.
 
+    The sizes and the precision that a recipe names go before those given here.
+
     For example:
 
         attn plan longformer --tokens 8192

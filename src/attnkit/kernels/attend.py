@@ -40,6 +40,8 @@ def attend(
     Raises: ValueError where shapes, masks or options do not fit together; KeyError where a parameter is missing.
     Warns: DenseMapWarning, once for an operator and kernel, where a large map of T x S would be kept.
     """
+    if not isinstance(spec, Attention):
+        raise ValueError(f"spec must be an Attention, such as Pairwise() or named('vaswani'); got {spec!r}")
     where = _where(q, k, v, where, keep)
     if not torch.compiler.is_exporting():
         _check_batch(where, q.shape[0])
@@ -61,6 +63,8 @@ def _where(q: Tensor, k: Tensor, v: Tensor, where: Where | None, keep: Tensor | 
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.dim() != 4:
             raise ValueError(f"{name} must have 4 axes (batch, heads, tokens, width); got shape {tuple(x.shape)}")
+    if not q.dtype == k.dtype == v.dtype:
+        raise ValueError(f"q, k and v must be of one type; got {q.dtype}, {k.dtype} and {v.dtype}")
     if q.shape[-1] != k.shape[-1]:
         raise ValueError(f"q and k must have one head width; got {q.shape[-1]} and {k.shape[-1]}")
     if k.shape[:3] != v.shape[:3]:

@@ -28,8 +28,11 @@ class Pieces:
     spare: int = 0
 
     def __post_init__(self) -> None:
-        if not self.lengths or min(self.lengths) < 0:
-            raise ValueError(f"a packed row needs documents of at least 0 tokens each; got the lengths {self.lengths}")
+        counts = isinstance(self.lengths, tuple) and all(type(one) is int and one >= 0 for one in self.lengths)
+        if not counts or not self.lengths:
+            raise ValueError(
+                f"lengths must be a tuple of one whole number a document, at least 0; got {self.lengths!r}"
+            )
         if self.spare < 0:
             raise ValueError(f"spare tokens must be at least 0; got {self.spare}")
 

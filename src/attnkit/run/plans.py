@@ -127,7 +127,7 @@ def _of_recipe(recipe: Recipe, sizes: Sizes, allow_code: bool) -> list[tuple[str
     tokens = recipe.tokens.max_tokens if isinstance(recipe.tokens.max_tokens, int) else sizes.tokens
     batch = recipe.train.batch_rows if isinstance(recipe.train.batch_rows, int) else sizes.batch
     width = model.width if isinstance(model.width, int) else sizes.heads * sizes.width
-    own = replace(sizes, tokens=tokens, batch=batch, padding=True)
+    own = replace(sizes, tokens=tokens, batch=batch, padding=True, dtype=recipe.train.precision)
     found = []
     if model.encoder == "transformer":
         layers = replace(own, heads=model.heads, width=max(1, width // model.heads))

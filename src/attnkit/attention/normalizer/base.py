@@ -10,7 +10,10 @@ from attnkit.attention.part import Params, Part
 
 @dataclass(frozen=True)
 class Normalizer(Part):
-    """Turns each row of scores into weights on the keys that may be seen."""
+    """Turns each row of scores into weights on the keys that may be seen, from that row alone.
+
+    Kernels hand over some of the rows at a time.
+    """
 
     def weights(self, scores_BHTS: Tensor, allowed_BHTS: Tensor | None, params: Params) -> Tensor:
         """A_BHTS: zero where not allowed, and a zero row with zero gradient where nothing is."""
