@@ -30,9 +30,7 @@ class Pieces:
     def __post_init__(self) -> None:
         counts = isinstance(self.lengths, tuple) and all(type(one) is int and one >= 0 for one in self.lengths)
         if not counts or not self.lengths:
-            raise ValueError(
-                f"lengths must be a tuple of one whole number a document, at least 0; got {self.lengths!r}"
-            )
+            raise ValueError(f"lengths must be a tuple of one whole number a document, 0 or more; got {self.lengths!r}")
         if self.spare < 0:
             raise ValueError(f"spare tokens must be at least 0; got {self.spare}")
 
