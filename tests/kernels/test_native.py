@@ -12,6 +12,7 @@ import torch
 
 from attnkit.kernels import native
 from attnkit.kernels.native import loading
+from attnkit.kernels.native.rows import cap_
 
 LEVELS = ("AVX-512", "AVX2", "baseline")
 needs_native = pytest.mark.skipif(native.library() is None, reason=f"native loops: {native.reason()}")
@@ -140,3 +141,24 @@ def test_many_callers_at_once() -> None:
         caller.join()
     for i, x in enumerate(slabs):
         torch.testing.assert_close(x, torch.full_like(x, float(i)).exp())
+
+
+@needs_native
+def test_the_cap_is_exact_to_three_units_on_every_level(each_level: str) -> None:
+    assert each_level in LEVELS
+    x = torch.cat((torch.linspace(-30, 30, 100_003), torch.linspace(-1, 1, 30_001), torch.logspace(-30, 0, 1009)))
+    capped, slope = x.clone(), torch.empty_like(x)
+    assert cap_(capped, slope, 1.0)
+    wanted = x.double().tanh()
+    unit = torch.nextafter(wanted.abs().float(), torch.tensor(torch.inf)) - wanted.abs().float()
+    assert ((capped.double() - wanted).abs() / unit).max() < 3.0
+    torch.testing.assert_close(slope.double(), 1.0 - wanted.square(), rtol=0, atol=4e-7)
+
+
+@needs_native
+def test_the_cap_ends_well_on_every_level(each_level: str) -> None:
+    assert each_level in LEVELS
+    edges = torch.tensor([[-torch.inf, -1e30, -0.0, 0.0, 1e30, torch.inf, torch.nan, 1e-38]])
+    assert cap_(edges, None, 50.0)
+    assert torch.equal(edges[0, :6], torch.tensor([-50.0, -50.0, 0.0, 0.0, 50.0, 50.0]))
+    assert edges[0, 6].isnan() and 0.0 < edges[0, 7] < 1.1e-38

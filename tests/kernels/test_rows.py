@@ -34,7 +34,7 @@ def small_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["heads together", "head by head"])
 def heads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "head by head":
-        monkeypatch.setattr("attnkit.kernels.rows.engine.SLAB_NUMBERS", 1)
+        monkeypatch.setattr("attnkit.kernels.rows.held.SLAB_NUMBERS", 1)
 
 
 @pytest.mark.usefixtures("heads")

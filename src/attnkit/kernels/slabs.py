@@ -14,6 +14,7 @@ from attnkit.attention.pattern.base import Pattern
 from attnkit.attention.position.base import Position
 from attnkit.attention.where import Where
 from attnkit.kernels.cost import Cost
+from attnkit.kernels.denormals import flushed
 from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.lowered import lowered
 from attnkit.kernels.partition import HEIGHTS, Slab, partition
@@ -183,12 +184,13 @@ class _Slabbed(torch.autograd.Function):
         fused = getattr(torch.ops.aten, _FUSED)
         out = torch.zeros_like(q)
         sums = []
-        for slab in masks.slabs:
-            some_q, some_k, some_v = _parts(q, k, v, slab, masks.upward)
-            if slab.pairs:
-                result, log_sum = fused(some_q, some_k, some_v, 0.0, False, attn_mask=masks.of_slab(slab), scale=scale)
-                out[:, :, slab.start : slab.stop] = result.flip(2) if masks.upward else result
-                sums.append(log_sum)
+        with flushed():
+            for slab in masks.slabs:
+                if slab.pairs:
+                    parts = _parts(q, k, v, slab, masks.upward)
+                    result, log_sum = fused(*parts, 0.0, False, attn_mask=masks.of_slab(slab), scale=scale)
+                    out[:, :, slab.start : slab.stop] = result.flip(2) if masks.upward else result
+                    sums.append(log_sum)
         ctx.save_for_backward(q, k, v, out, *sums)
         ctx.masks, ctx.scale = masks, scale
         return out
@@ -201,27 +203,16 @@ class _Slabbed(torch.autograd.Function):
             return *twice(_whole(q, k, v, masks, scale), (q, k, v), grad, ctx.needs_input_grad), None, None
         fused = getattr(torch.ops.aten, _FUSED + "_backward")
         d_q, d_k, d_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        left = iter(sums)
-        for slab in masks.slabs:
-            if not slab.pairs:
-                continue
-            some_q, some_k, some_v = _parts(q, k, v, slab, masks.upward)
-            some_grad, some_out = (_rows(x, slab, masks.upward) for x in (grad, out))
-            more = fused(
-                some_grad,
-                some_q,
-                some_k,
-                some_v,
-                some_out,
-                next(left),
-                0.0,
-                False,
-                attn_mask=masks.of_slab(slab),
-                scale=scale,
-            )
-            d_q[:, :, slab.start : slab.stop] = more[0].flip(2) if masks.upward else more[0]
-            d_k[:, :, slab.first : slab.last] += more[1]
-            d_v[:, :, slab.first : slab.last] += more[2]
+        with flushed():
+            met = (slab for slab in masks.slabs if slab.pairs)
+            for slab, log_sum in zip(met, sums, strict=True):
+                parts = _parts(q, k, v, slab, masks.upward)
+                some_grad, some_out = (_rows(x, slab, masks.upward) for x in (grad, out))
+                mask = masks.of_slab(slab)
+                more = fused(some_grad, *parts, some_out, log_sum, 0.0, False, attn_mask=mask, scale=scale)
+                d_q[:, :, slab.start : slab.stop] = more[0].flip(2) if masks.upward else more[0]
+                d_k[:, :, slab.first : slab.last] += more[1]
+                d_v[:, :, slab.first : slab.last] += more[2]
         return d_q, d_k, d_v, None, None
 
 

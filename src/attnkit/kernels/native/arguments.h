@@ -44,6 +44,16 @@ struct Dropout {
     float scale;
 };
 
+struct Cap {
+    float* x;
+    int64_t stride;
+    // Null where it is not wanted.
+    float* slope;
+    int64_t slope_stride;
+    int64_t size;
+    float cap;
+};
+
 // Keys whose gradients one thread collects at a time.
 #define ADDITIVE_STRIP 256
 

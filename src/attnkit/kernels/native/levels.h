@@ -2,5 +2,6 @@
 #include "vector.h"
 #include "rows.h"
 #include "entmax.h"
+#include "cap.h"
 #include "additive.h"
 #include "window.h"

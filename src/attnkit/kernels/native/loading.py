@@ -13,7 +13,7 @@ from torch import Tensor
 
 SWITCH = "ATTNKIT_NATIVE"
 # Raised together with INTERFACE in loops.cpp whenever a signature changes: a library of older sources is not called.
-INTERFACE = 5
+INTERFACE = 6
 _POINTER, _LONG, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
 # Prepared queries and keys, each with its powers, the stride of the keys, v, hidden units, keys and the form.
 _ADDITIVE = (_POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER, _LONG, _LONG, _INT)
@@ -25,6 +25,7 @@ SIGNATURES: dict[str, tuple[type, ...]] = {
     "attnkit_entmax": (_POINTER, _LONG, _LONG, _LONG, _FLOAT, _INT),
     "attnkit_entmax_backward": (_POINTER, _LONG, _POINTER, _LONG, _LONG, _LONG, _FLOAT, _INT),
     "attnkit_dropout": (_POINTER, _LONG, _LONG, _LONG, _INT, _INT, _INT, _INT, _INT, _FLOAT, _INT),
+    "attnkit_cap": (_POINTER, _LONG, _POINTER, _LONG, _LONG, _LONG, _FLOAT, _INT),
     "attnkit_additive": (*_ADDITIVE, _POINTER, _LONG, _LONG, _INT),
     "attnkit_additive_backward": (*_ADDITIVE, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER, _INT),
     "attnkit_window": (_POINTER, _INT),

@@ -28,10 +28,10 @@
 // After the C library, on which it stands.
 #include "arguments.h"
 
-#define INTERFACE 5
+#define INTERFACE 6
 #define LOOPS(LOOP) \
     LOOP(sparsemax) LOOP(sparsemax_backward) LOOP(entmax15) LOOP(entmax15_backward) LOOP(entmax) \
-    LOOP(entmax_backward) LOOP(dropout) LOOP(exponential) LOOP(additive) LOOP(additive_backward) \
+    LOOP(entmax_backward) LOOP(dropout) LOOP(exponential) LOOP(cap) LOOP(additive) LOOP(additive_backward) \
     LOOP(window) LOOP(window_backward)
 
 typedef void (*Body)(const void* arguments, int64_t first, int64_t last);
@@ -196,6 +196,12 @@ EXPORT void attnkit_dropout(float* x, int64_t stride, int64_t rows, int64_t size
 EXPORT void attnkit_exponential(float* x, int64_t stride, int64_t rows, int64_t size, int32_t threads) {
     const Rows arguments = {x, stride, size};
     spread(current->exponential, &arguments, rows, 2 * size, threads);
+}
+
+EXPORT void attnkit_cap(float* x, int64_t stride, float* slope, int64_t slope_stride, int64_t rows, int64_t size,
+                        float cap, int32_t threads) {
+    const Cap arguments = {x, stride, slope, slope_stride, size, cap};
+    spread(current->cap, &arguments, rows, 3 * size, threads);
 }
 
 EXPORT void attnkit_additive(const float* a, const float* a_power, const float* b, const float* b_power,

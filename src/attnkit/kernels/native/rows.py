@@ -43,6 +43,20 @@ def drop_(x: Tensor, rows: tuple[int, int], columns: tuple[int, int], least: int
     return True
 
 
+def cap_(x: Tensor, slope: Tensor | None, cap: float) -> bool:
+    """x becomes cap tanh(x / cap), and `slope`, where given, 1 - tanh^2; False, nothing done, where it cannot be."""
+    both = (x,) if slope is None else (x, slope)
+    function = _function("cap", *both)
+    if function is None or any(one.shape != x.shape for one in both):
+        return False
+    for rows, *more in matrices(*both):
+        beside = (more[0].data_ptr(), more[0].stride(0)) if more else (None, 0)
+        function(rows.data_ptr(), rows.stride(0), *beside, *rows.shape, cap, threads())
+    for one in both:
+        torch.autograd.graph.increment_version(one)
+    return True
+
+
 def matrices(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The same tensors as matrices (rows, S) with one row stride each, slice by slice where it must be."""
     first = tensors[0]

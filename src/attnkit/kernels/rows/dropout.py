@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attnkit.kernels.native.rows import drop_
-from attnkit.kernels.rows.place import Space
+from attnkit.kernels.rows.place import Space, in_cache
 
 _WORD = (1 << 32) - 1
 _SIGN = 1 << 31
@@ -50,17 +50,19 @@ class DropoutMask:
         scale = 1.0 / (1.0 - self.p)
         if drop_(x_RS, (rows, row), (columns, column), least, scale):
             return x_RS
-        shape = tuple(x_RS.shape)
-        stays = self._room(space, "hash", shape, x_RS.device)
-        moved = self._room(space, "moved", shape, x_RS.device)
         row_keys = _keys(rows, row, x_RS.shape[0], x_RS.device)
-        torch.add(row_keys[:, None], _keys(columns, column, x_RS.shape[1], x_RS.device), out=stays)
-        _mix_(stays, moved)
-        stays.ge_(least)
-        # Bits times one or nothing: torch multiplies integers by integers ten times as fast as floats by integers.
-        bits = x_RS.view(torch.int32) if x_RS.dtype == torch.float32 else x_RS
-        bits.mul_(stays)
-        return x_RS.mul_(scale)
+        column_keys = _keys(columns, column, x_RS.shape[1], x_RS.device)
+        for part, keys in in_cache(x_RS, row_keys[:, None]):
+            shape = tuple(part.shape)
+            stays = self._room(space, "hash", shape, part.device)
+            torch.add(keys, column_keys, out=stays)
+            _mix_(stays, self._room(space, "moved", shape, part.device))
+            stays.ge_(least)
+            # Bits times one or nothing: torch multiplies integers by integers ten times as fast as floats by integers.
+            bits = part.view(torch.int32) if part.dtype == torch.float32 else part
+            bits.mul_(stays)
+            part.mul_(scale)
+        return x_RS
 
     def _start(self, head: int, axis: int) -> int:
         """Seed, head and axis in one number."""

@@ -10,9 +10,11 @@ from torch import Tensor
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.part import Params
 from attnkit.attention.where import Where
+from attnkit.kernels.denormals import flushed
 from attnkit.kernels.kernel import Call
 from attnkit.kernels.partition import Slab
-from attnkit.kernels.rows.place import SLAB_NUMBERS, Place, Space, add_product, places, product
+from attnkit.kernels.rows.held import slab_numbers
+from attnkit.kernels.rows.place import Place, Space, add_product, places, product
 from attnkit.kernels.rows.program import Program, program
 from attnkit.kernels.rows.stage import room
 
@@ -41,7 +43,8 @@ class Job:
         """Every place of the program: all heads together where a stage wants them, else as many as fill a slab."""
         batch = made.v_BHSE.shape[0]
         largest = max((slab.pairs for slab in self.slabs), default=1)
-        together = heads if made.whole_heads else max(1, min(heads, SLAB_NUMBERS // max(1, largest)))
+        together = max(1, min(heads, slab_numbers(self.spec, heads) // max(1, largest)))
+        together = heads if made.whole_heads else together
         where = self.where.reversed() if self.reverse else self.where
         return places(self.spec, where, batch, heads, self.slabs, self.beyond, together)
 
@@ -55,7 +58,7 @@ class Rowed(torch.autograd.Function):
         assert q is not None and v is not None
         ctx.job = job
         ctx.save_for_backward(*tensors)
-        with torch.autocast(q.device.type, enabled=False):
+        with torch.autocast(q.device.type, enabled=False), flushed():
             made = program(job.spec, job.call(tensors), job.seed, job.reverse)
             out = torch.zeros(*q.shape[:3], v.shape[3], dtype=made.v_BHSE.dtype, device=q.device)
             space = Space(out.dtype, out.device)
@@ -79,7 +82,8 @@ class Rowed(torch.autograd.Function):
                 made = program(job.spec, job.call(leaves), job.seed, job.reverse)
             reached = [x for x in made.tensors if x.requires_grad]
             grad = grad.flip(2) if job.reverse else grad
-            collected = _collect(job, made, grad.to(made.v_BHSE.dtype))
+            with flushed():
+                collected = _collect(job, made, grad.to(made.v_BHSE.dtype))
             wanted = [x for x in leaves if x is not None and x.requires_grad]
             found = iter(torch.autograd.grad(reached, wanted, collected, allow_unused=True))
         return None, *(next(found) if x is not None and x.requires_grad else None for x in leaves)

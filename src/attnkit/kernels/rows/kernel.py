@@ -13,8 +13,8 @@ from attnkit.kernels.kernel import Call, Kernel
 from attnkit.kernels.lowered import lowered
 from attnkit.kernels.partition import Slab, partition
 from attnkit.kernels.rows.engine import Job, Rowed
-from attnkit.kernels.rows.held import slabs_held, whole_heads
-from attnkit.kernels.rows.place import HEIGHTS, SLAB_NUMBERS, STARTING_PAIRS
+from attnkit.kernels.rows.held import slab_numbers, slabs_held, whole_heads
+from attnkit.kernels.rows.place import HEIGHTS, STARTING_PAIRS
 from attnkit.kernels.rows.program import fresh_seed
 from attnkit.kernels.sdpa import prepared_bytes, results_bytes
 from attnkit.kernels.situation import Situation
@@ -91,8 +91,7 @@ class Rows(Kernel):
 
 def _slabs(spec: Pairwise, heads: int, T: int, S: int, aligned: bool) -> tuple[Slab, ...]:
     """Slabs of which one fits a core's cache; keys out of reach are left out where no part could miss them."""
-    # With all heads at once a slab may be twice as large: less than eight rows make poor products.
-    most = 2 * SLAB_NUMBERS // heads if whole_heads(spec) else SLAB_NUMBERS
+    most = slab_numbers(spec, heads)
     heights = tuple(height for height in HEIGHTS if height * S <= most) or HEIGHTS[:1]
     return partition(spec.pattern, T, S, aligned and _narrows(spec), heights, STARTING_PAIRS)
 

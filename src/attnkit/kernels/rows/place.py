@@ -10,8 +10,11 @@ from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.where import Where
 from attnkit.kernels.partition import Slab
 
-# Numbers in one slab of a head: a mebibyte in float32, so that a slab and its gradient stay in a core's cache.
-SLAB_NUMBERS = 1 << 18
+# Numbers in one slab of a head, 4 MiB in float32: keys, values and their gradients pass through the cache once a slab,
+# so that low slabs, which would stay in it themselves, cost more than they save.
+SLAB_NUMBERS = 1 << 20
+# Numbers of a slab that a step of many passes takes at a time.
+CACHED_NUMBERS = 1 << 17
 # What starting a slab costs, in pairs of one head, and the heights it may have.
 STARTING_PAIRS = 1 << 13
 HEIGHTS = (8, 16, 32, 64, 128, 256)
@@ -95,6 +98,19 @@ class Space:
         if held is None or held.numel() < numbers:
             held = self._buffers[name, dtype] = torch.empty(numbers, dtype=dtype, device=self.device)
         return held[:numbers].view(shape)
+
+
+def in_cache(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same rows (..., R, S) of each tensor, few enough that many passes over them stay in a core's cache."""
+    first = tensors[0]
+    if first.dim() > 2:
+        for index in range(first.shape[0]):
+            yield from in_cache(*(x[index] for x in tensors))
+    elif first.dim() < 2 or first.numel() <= CACHED_NUMBERS:
+        yield tensors
+    else:
+        height = max(1, CACHED_NUMBERS // first.shape[-1])
+        yield from zip(*(x.split(height) for x in tensors), strict=True)
 
 
 def product(a_HRK: Tensor, b_HKS: Tensor, out_HRS: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from attnkit.attention.part import Params
 from attnkit.attention.score.base import Score
+from attnkit.kernels.native.rows import cap_
 from attnkit.kernels.rows.place import Place, Space, add_product, product
 from attnkit.kernels.rows.stage import ByAutograd, Stage
 
@@ -59,7 +60,7 @@ def any_score(score: Score, q_BHTD: Tensor, k_BHSD: Tensor, params: Params) -> B
 
 
 class Cap(Stage):
-    """x' = cap tanh(x / cap), as e / (e + 2) with e = expm1(2 x / cap): as exact as torch's tanh in half its time."""
+    """x' = cap tanh(x / cap)."""
 
     def __init__(self, cap: float) -> None:
         super().__init__()
@@ -67,15 +68,16 @@ class Cap(Stage):
 
     def forward(self, x_HRS: Tensor, place: Place, space: Space, keep: bool) -> Tensor:
         """In place."""
-        # Beyond 40 nothing is left of the 2, and e still far from infinity.
-        x = x_HRS.mul_(2.0 / self.cap).clamp_(max=40.0).expm1_()
-        beside = torch.add(x, 2.0, out=space.take(f"cap {id(self)}", place.shape))
-        x.div_(beside)
-        if keep:
-            # d x' / d x = 1 - tanh^2
-            self._slope = torch.addcmul(x.new_ones(()), x, x, value=-1.0, out=beside)
+        # d x' / d x = 1 - tanh^2
+        self._slope = space.take(f"cap {id(self)}", place.shape) if keep else None
+        if cap_(x_HRS, self._slope, self.cap):
+            return x_HRS
+        x = x_HRS.mul_(1.0 / self.cap).tanh_()
+        if self._slope is not None:
+            torch.addcmul(x.new_ones(()), x, x, value=-1.0, out=self._slope)
         return x.mul_(self.cap)
 
     def backward(self, grad_HRS: Tensor, place: Place, space: Space) -> Tensor:
         """In place."""
+        assert self._slope is not None
         return grad_HRS.mul_(self._slope)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnkit.kernels.native.rows import weigh_, weigh_back_
-from attnkit.kernels.rows.place import Space
+from attnkit.kernels.rows.place import Space, in_cache
 
 _NONE = float("-inf")
 # Newton's steps gain this often more than enough digits; rows that need more are made for the purpose.
@@ -27,21 +27,10 @@ def sparsemax_(x: Tensor, space: Space | None = None) -> Tensor:
     Cost: some 5 passes over x, each of them in cache where the slab is; no sort.
     """
     _check(x)
-    if not x.numel() or weigh_("sparsemax", x):
-        return x
-    _below_top(x)
-    above = _room(x, space, "above")
-    tau, before = torch.full_like(x[..., :1], -1.0), torch.zeros_like(x[..., :1])
-    for _ in range(_MOST_STEPS):
-        torch.sub(x, tau, out=above).clamp_(min=0.0)
-        excess = above.sum(-1, keepdim=True).sub_(1.0)
-        # The sign is NaN nowhere: a row of NaN must not keep the others going.
-        count = above.sign_().sum(-1, keepdim=True).nan_to_num_(1.0)
-        tau += excess / count.clamp(min=1.0)
-        if torch.equal(count, before):
-            break
-        before = count
-    return x.sub_(tau).clamp_(min=0.0)
+    if x.numel() and not weigh_("sparsemax", x):
+        for (part,) in in_cache(x):
+            _sparsemax_(part, space)
+    return x
 
 
 def entmax_(x: Tensor, alpha: float, space: Space | None = None) -> Tensor:
@@ -59,10 +48,13 @@ def entmax_(x: Tensor, alpha: float, space: Space | None = None) -> Tensor:
     if alpha == 1.0:
         empty = x.amax(-1, keepdim=True) == _NONE if x.numel() else x
         return torch.softmax(x, -1, out=x).masked_fill_(empty, 0.0) if x.numel() else x
-    if alpha == 1.5:
-        return x if not x.numel() or weigh_("entmax15", x) else _entmax15_(x, space)
-    a = alpha - 1.0
-    return x if not x.numel() or weigh_("entmax", x, a) else _entmax_(x, a, space)
+    if x.numel() and not (weigh_("entmax15", x) if alpha == 1.5 else weigh_("entmax", x, alpha - 1.0)):
+        for (part,) in in_cache(x):
+            if alpha == 1.5:
+                _entmax15_(part, space)
+            else:
+                _entmax_(part, alpha - 1.0, space)
+    return x
 
 
 def sparsemax_backward_(weights: Tensor, grad: Tensor, space: Space | None = None) -> Tensor:
@@ -95,6 +87,12 @@ def _back_(weights: Tensor, grad: Tensor, alpha: float, space: Space | None) -> 
     loop, *settings = loops.get(alpha, ("entmax", alpha - 1.0))
     if not grad.numel() or weigh_back_(loop, weights, grad, *settings):
         return grad
+    for part, back in in_cache(weights, grad):
+        _slope_back_(part, back, alpha, space)
+    return grad
+
+
+def _slope_back_(weights: Tensor, grad: Tensor, alpha: float, space: Space | None) -> None:
     slope = _room(weights, space, "slope")
     if alpha == 2.0:
         torch.sign(weights, out=slope)
@@ -105,10 +103,26 @@ def _back_(weights: Tensor, grad: Tensor, alpha: float, space: Space | None) -> 
     total = slope.sum(-1, keepdim=True)
     grad.mul_(slope)
     mean = grad.sum(-1, keepdim=True) / total.masked_fill_(total == 0, 1.0)
-    return grad.addcmul_(slope, mean, value=-1.0)
+    grad.addcmul_(slope, mean, value=-1.0)
 
 
-def _entmax15_(x: Tensor, space: Space | None) -> Tensor:
+def _sparsemax_(x: Tensor, space: Space | None) -> None:
+    _below_top(x)
+    above = _room(x, space, "above")
+    tau, before = torch.full_like(x[..., :1], -1.0), torch.zeros_like(x[..., :1])
+    for _ in range(_MOST_STEPS):
+        torch.sub(x, tau, out=above).clamp_(min=0.0)
+        excess = above.sum(-1, keepdim=True).sub_(1.0)
+        # The sign is NaN nowhere: a row of NaN must not keep the others going.
+        count = above.sign_().sum(-1, keepdim=True).nan_to_num_(1.0)
+        tau += excess / count.clamp(min=1.0)
+        if torch.equal(count, before):
+            break
+        before = count
+    x.sub_(tau).clamp_(min=0.0)
+
+
+def _entmax15_(x: Tensor, space: Space | None) -> None:
     """Newton's steps on the norm of max(x - tau, 0), which is convex in tau: from the left none goes too far."""
     _below_top(x).mul_(0.5)
     above = _room(x, space, "above")
@@ -121,10 +135,10 @@ def _entmax15_(x: Tensor, space: Space | None) -> Tensor:
         if not (norm > 1.0 + 0.5 * _enough(x)).any():
             break
     above = torch.sub(x, tau, out=above).clamp_(min=0.0)
-    return torch.mul(above, above, out=x)
+    torch.mul(above, above, out=x)
 
 
-def _entmax_(x: Tensor, a: float, space: Space | None) -> Tensor:
+def _entmax_(x: Tensor, a: float, space: Space | None) -> None:
     """The same steps on the 1/a-norm, for weights (1 + a (x - s))^(1/a): one step is enough as a goes to 0."""
     _below_top(x)
     power, slope = _room(x, space, "above"), _room(x, space, "slope")
@@ -137,7 +151,7 @@ def _entmax_(x: Tensor, a: float, space: Space | None) -> Tensor:
         s -= step / (a * total_slope.masked_fill_(total_slope == 0, 1.0))
         if not (total > 1.0 + _enough(x)).any():
             break
-    return _logarithm(x, s, a, x).exp_()
+    _logarithm(x, s, a, x).exp_()
 
 
 def _logarithm(x: Tensor, s: Tensor, a: float, out: Tensor) -> Tensor:

@@ -1,0 +1,40 @@
+"""Numbers too small to matter are not computed with, and the setting of the thread is as it was."""
+
+import pytest
+import torch
+
+import attnkit
+from attnkit.attention.position import Alibi
+from attnkit.kernels.denormals import flushed
+
+
+def flushes() -> bool:
+    return not bool(torch.full((), torch.finfo(torch.float32).tiny) * 0.5)
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> None:
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush denormals")
+    torch.set_flush_denormal(False)
+
+
+def test_within_they_are_zero_and_behind_they_are_not() -> None:
+    with flushed():
+        assert flushes()
+    assert not flushes()
+
+
+def test_what_was_on_stays_on_also_behind_an_error() -> None:
+    torch.set_flush_denormal(True)
+    with pytest.raises(KeyError), flushed():
+        raise KeyError
+    assert flushes()
+    torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize("kernel", ["slabs", "rows"])
+def test_a_kernel_leaves_the_thread_as_it_was(kernel: str) -> None:
+    q, k, v = (torch.randn(1, 2, 40, 8, requires_grad=True) for _ in range(3))
+    attnkit.attend(q, k, v, attnkit.Pairwise(position=Alibi()), kernel=kernel).sum().backward()
+    assert not flushes()
