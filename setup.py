@@ -9,8 +9,8 @@ from setuptools.command.build_ext import build_ext
 FOLDER = "src/attnkit/kernels/native"
 HEADERS = ("additive.h", "arguments.h", "cap.h", "entmax.h", "levels.h", "rows.h", "vector.h", "window.h")
 WITHOUT = (
-    "attnkit: no native loops, so sparsemax, entmax, additive scores, soft caps, windows and dropout run on plain PyTorch, "
-    "slower"
+    "attnkit: no native loops, so sparsemax, entmax, additive scores, soft caps, windows and dropout run on plain "
+    "PyTorch, slower"
 )
 
 

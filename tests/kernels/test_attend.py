@@ -156,3 +156,12 @@ def test_a_score_derived_from_a_plain_one_is_not_taken_for_it() -> None:
 
     q, k, v = tensors(0, 5, 5)
     torch.testing.assert_close(attend(q, k, v, Pairwise(score=Doubled())), attend(2.0 * q, k, v))
+
+
+def test_the_commonest_call_is_the_plans_own_to_the_bit_and_checks_what_it_is_given() -> None:
+    q, k, v = torch.randn(3, 2, 4, 9, 8)
+    assert torch.equal(attend(q, k, v), attend(q, k, v, kernel="sdpa"))
+    with pytest.raises(ValueError, match="intent"):
+        attend(q, k, v, intent="sell")
+    with pytest.raises(ValueError, match="no kernel is called"):
+        attend(q, k, v, kernel="fastest")

@@ -178,3 +178,12 @@ def test_what_a_packed_row_cannot_say_is_refused() -> None:
     for one in (layer, pooling):
         with tapped(one), pytest.raises(ValueError, match="listened to"):
             one(x_1NM, pieces=pieces)
+
+
+@pytest.mark.parametrize("tokens", [(3, 0, 2), (0, 0)], ids=str)
+def test_a_document_without_tokens_lifts_no_type_under_autocast(tokens: tuple[int, ...]) -> None:
+    pieces = Pieces(tokens)
+    q, kv = torch.randn(1, 2, 1, 8), torch.randn(1, 2, sum(tokens), 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = pool_packed(q, kv, kv, pieces=pieces)
+    assert out.dtype == (torch.bfloat16 if any(tokens) else torch.float32)

@@ -17,7 +17,7 @@ from attnkit.attention.pattern import Causal, Documents, Full, Window
 from attnkit.attention.position import Alibi
 from attnkit.attention.score import Cosine, SoftCap
 from attnkit.attention.where import Where
-from attnkit.layers.model_mask import as_boolean, placed, recognize
+from attnkit.layers.model_mask import Meeting, as_boolean, placed, recognize, remember, remembered
 from attnkit.layers.model_operator import GivenBias, Wishes, asked
 
 
@@ -100,3 +100,21 @@ def test_a_given_bias_answers_for_some_pairs_as_for_all() -> None:
     assert torch.equal(whole, bias + Alibi().bias(where.i, where.j, {}, 3, torch.float32))
     some = where.rows(1, 3).columns(2, 6)
     assert torch.equal(part.bias(some.i, some.j, params, 3, torch.float32), whole[:, :, 1:3, 2:6])
+
+
+def test_a_mask_that_was_written_to_carries_nothing_any_more() -> None:
+    mask = torch.ones(1, 1, 3, 3, dtype=torch.bool).tril()
+    assert remembered(mask) is None
+    meeting = Meeting(Causal(), Where.of(3, 3))
+    remember(mask, meeting)
+    assert remembered(mask) is meeting
+    mask[0, 0, 2, 0] = False
+    assert remembered(mask) is None
+
+
+def test_a_mask_of_inference_mode_is_taken_as_it_is() -> None:
+    with torch.inference_mode():
+        mask = torch.ones(1, 1, 3, 3, dtype=torch.bool).tril()
+        meeting = Meeting(Causal(), Where.of(3, 3))
+        remember(mask, meeting)
+        assert remembered(mask) is meeting

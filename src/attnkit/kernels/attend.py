@@ -1,6 +1,7 @@
 """attend: any operator on q, k and v, on the best kernel that fits."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attnkit.attention.base import Attention
@@ -11,6 +12,7 @@ from attnkit.kernels.execute import planned, wants_gradients
 from attnkit.kernels.kernel import Call
 from attnkit.kernels.lowered import lowered
 from attnkit.kernels.opaque import is_traced, run_opaque
+from attnkit.kernels.situation import INTENTS
 
 VASWANI = Pairwise()
 
@@ -40,6 +42,9 @@ def attend(
     Raises: ValueError where shapes, masks or options do not fit together; KeyError where a parameter is missing.
     Warns: DenseMapWarning, once for an operator and kernel, where a large map of T x S would be kept.
     """
+    unsaid = where is None and keep is None and not params and state is None and dropout == 0.0
+    if unsaid and kernel == "auto" and intent in INTENTS and _is_plain(q, k, v, spec):
+        return F.scaled_dot_product_attention(q, k, v)
     if not isinstance(spec, Attention):
         raise ValueError(f"spec must be an Attention, such as Pairwise() or named('vaswani'); got {spec!r}")
     where = _where(q, k, v, where, keep)
@@ -56,6 +61,21 @@ def attend(
     if in_program and not is_traced(spec, call, kernel):
         return run_opaque(spec, call, kernel, intent, needs_grad, learns)
     return planned(spec, call, kernel, intent, needs_grad, learns)
+
+
+def _is_plain(q: Tensor, k: Tensor, v: Tensor, spec: Attention) -> bool:
+    """True for the commonest call of all, which every plan gives to torch's kernel: a cold processor takes as long to
+    plan it as to attend 100 tokens to one another.
+    """
+    return (
+        spec == VASWANI
+        and q.dim() == 4
+        and q.shape == k.shape == v.shape
+        and q.dtype == k.dtype == v.dtype
+        and q.dtype in (torch.float32, torch.float64)
+        and q.numel() > 0
+        and not torch.is_autocast_enabled(q.device.type)
+    )
 
 
 def _where(q: Tensor, k: Tensor, v: Tensor, where: Where | None, keep: Tensor | None) -> Where:

@@ -103,7 +103,7 @@ def attend_packed(
         mixed.append(out.transpose(1, 2).flatten(0, 1))
     if pieces.spare or not mixed:
         mixed.append(v_1GNE.new_zeros(pieces.spare, q_1HND.shape[1], v_1GNE.shape[3]))
-    return torch.cat(mixed).unsqueeze(0).transpose(1, 2)
+    return _joined(mixed).unsqueeze(0).transpose(1, 2)
 
 
 def pool_packed(
@@ -127,7 +127,7 @@ def pool_packed(
     """
     R = q_1HRD.shape[2]
     cuts = [pieces.cut(x.transpose(1, 2)) for x in (k_1GND, v_1GNE)]
-    found = []
+    found: list[Tensor] = []
     for (documents, length), k, v in zip(pieces.runs, *cuts, strict=True):
         if length == 0:
             found.append(v_1GNE.new_zeros(documents, q_1HRD.shape[1], R, v_1GNE.shape[3]))
@@ -145,4 +145,10 @@ def pool_packed(
             kernel=kernel,
         )
         found.append(out)
-    return torch.cat(found)
+    return _joined(found)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """One behind the other, in the least type of them: under autocast what was attended is lower than plain zeros."""
+    least = min((part.dtype for part in parts), key=lambda dtype: dtype.itemsize)
+    return torch.cat([part.to(least) for part in parts])

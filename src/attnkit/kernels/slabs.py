@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attnkit.attention.base import Attention
 from attnkit.attention.pairwise import Pairwise
-from attnkit.attention.part import Dims, scoped
+from attnkit.attention.part import scoped
 from attnkit.attention.pattern import Full
 from attnkit.attention.pattern.base import Pattern
 from attnkit.attention.position.base import Position
@@ -22,6 +22,7 @@ from attnkit.kernels.sdpa import as_products, plain_softmax, prepared_bytes, res
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.toeplitz import (
     bias_by_distance,
+    bias_told_by_distance,
     by_distance_alone,
     is_distance_bias,
     upward_view,
@@ -56,13 +57,9 @@ class Slabs(Kernel):
         if reason:
             return reason
         assert isinstance(spec, Pairwise)
-        position = spec.position
-        if type(position).bias is not Position.bias:
-            if not is_distance_bias(position) or not situation.aligned:
-                return f"the position {type(position).__name__} adds a bias that distance alone does not tell"
-            dims = Dims(situation.heads, situation.width, situation.value_width)
-            if situation.learns and position.parameters(dims):
-                return f"the position {type(position).__name__} learns, and the fused kernel gives a bias no gradient"
+        reason = bias_told_by_distance(spec, situation)
+        if reason:
+            return reason
         if situation.dropout:
             return "dropout falls on weights that the fused kernel does not show"
         return needs_fused_operator(situation)

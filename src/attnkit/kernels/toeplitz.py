@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor
 
-from attnkit.attention.part import Params
+from attnkit.attention.pairwise import Pairwise
+from attnkit.attention.part import Dims, Params
 from attnkit.attention.pattern import Both, Causal, Dilated, Either, Full, Outside, Strided, Window
 from attnkit.attention.pattern.base import Pattern
 from attnkit.attention.position.base import DistanceBias, Position
 from attnkit.attention.where import Where
+from attnkit.kernels.situation import Situation
 
 _OF_DISTANCE = (Full, Causal, Window, Dilated, Strided)
 
@@ -25,6 +27,19 @@ def by_distance_alone(pattern: Pattern) -> bool:
 def is_distance_bias(position: Position) -> bool:
     """True where the position adds a function of distance; a user's own class may have changed what it adds."""
     return isinstance(position, DistanceBias) and type(position).bias is DistanceBias.bias
+
+
+def bias_told_by_distance(spec: Pairwise, situation: Situation) -> str | None:
+    """Why the bias cannot enter as a vector of distances without gradients; None where it can, or there is none."""
+    position = spec.position
+    if type(position).bias is Position.bias:
+        return None
+    if not is_distance_bias(position) or not situation.aligned:
+        return f"the position {type(position).__name__} adds a bias that distance alone does not tell"
+    dims = Dims(situation.heads, situation.width, situation.value_width)
+    if situation.learns and position.parameters(dims):
+        return f"the position {type(position).__name__} learns, and the fused kernel gives a bias no gradient"
+    return None
 
 
 def distances(T: int, S: int, device: torch.device | None = None) -> Tensor:

@@ -24,6 +24,26 @@ class Meeting:
         return allowed if self.where.keep is None else allowed & self.where.keep[:, None, :]
 
 
+def remember(mask: Tensor, meeting: Meeting) -> None:
+    """Let a mask carry the meeting it stands for, and which of its states that is."""
+    mask.attnkit = meeting  # type: ignore[attr-defined]
+    mask.attnkit_version = _version(mask)  # type: ignore[attr-defined]
+
+
+def remembered(mask: Tensor) -> Meeting | None:
+    """What a mask carries; None where it carries nothing, or was written to since.
+
+    A mask made in inference mode does not count its changes: there what it carries is taken as it is.
+    """
+    meeting: Meeting | None = getattr(mask, "attnkit", None)
+    return meeting if meeting is not None and mask.attnkit_version == _version(mask) else None  # type: ignore[attr-defined]
+
+
+def _version(mask: Tensor) -> int | None:
+    # A compiled program cannot ask, and what it traces is not edited between two layers.
+    return None if torch.compiler.is_compiling() or mask.is_inference() else mask._version
+
+
 def placed(
     T: int, S: int, first_query: int | Tensor, first_key: int, keep_BS: Tensor | None, device: torch.device | str
 ) -> Where:

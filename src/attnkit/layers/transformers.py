@@ -16,7 +16,7 @@ from attnkit.attention.part import Dims
 from attnkit.attention.pattern import Causal, Full
 from attnkit.attention.where import Where
 from attnkit.kernels.attend import attend
-from attnkit.layers.model_mask import Meeting, as_boolean, placed, recognize
+from attnkit.layers.model_mask import Meeting, as_boolean, placed, recognize, remember, remembered
 from attnkit.layers.model_operator import Wishes, asked, reads_other_queries, within
 from attnkit.layers.parameter_tree import ParameterTree
 
@@ -121,7 +121,7 @@ def model_mask(
     if not where.aligned:
         # Generation with a static cache takes `mask.contiguous()`, and a copy would carry no meeting.
         mask = mask.contiguous()
-    mask.attnkit = meeting  # type: ignore[attr-defined]
+    remember(mask, meeting)
     return mask
 
 
@@ -257,13 +257,13 @@ def _meeting(
         # Without a mask transformers means top-left: the first query stands at the first key.
         first = 0 if causal and T > 1 else S - T
         return Meeting(Causal() if causal and T > 1 else Full(), placed(T, S, first, 0, None, query.device))
-    meeting = getattr(mask, "attnkit", None)
+    meeting = remembered(mask)
     if meeting is None:
         allowed = as_boolean(mask)
         meeting = _recognized(
             allowed.expand(-1, T, -1), placed(T, allowed.shape[-1], allowed.shape[-1] - T, 0, None, mask.device)
         )
-        mask.attnkit = meeting  # type: ignore[attr-defined]
+        remember(mask, meeting)
     where = meeting.where
     if (where.T, where.S) != (T, S):
         raise ValueError(f"the model's mask is for {where.T} queries and {where.S} keys; it has {T} and {S}")

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from attnkit.attention.base import Attention
 from attnkit.attention.pairwise import Pairwise
-from attnkit.attention.part import Dims, scoped
-from attnkit.attention.position.base import DistanceBias, Position
+from attnkit.attention.part import scoped
+from attnkit.attention.position.base import DistanceBias
 from attnkit.attention.score import Euclidean
 from attnkit.kernels.banded.blocks import Blocks, Cut, numbers_of_a_block, numbers_of_a_call
 from attnkit.kernels.banded.composed import composed
@@ -22,7 +22,7 @@ from attnkit.kernels.partition import partition
 from attnkit.kernels.sdpa import as_products, plain_softmax, prepared_bytes, results_bytes
 from attnkit.kernels.situation import Situation
 from attnkit.kernels.slabs import needs_fused_operator
-from attnkit.kernels.toeplitz import is_distance_bias
+from attnkit.kernels.toeplitz import bias_told_by_distance
 
 # What a key of a block costs beside its scores, in pairs: adding up its gradients, and packing it in low precision.
 _BACKWARD_OVERHEAD, _PACKING_OVERHEAD = 60, 64
@@ -58,13 +58,9 @@ class Banded(Kernel):
             return f"the pattern {type(spec.pattern).__name__} is not a band that repeats along the sequence"
         if not situation.aligned:
             return "the positions are not the default ones"
-        position = spec.position
-        if type(position).bias is not Position.bias:
-            if not is_distance_bias(position):
-                return f"the position {type(position).__name__} adds a bias that distance alone does not tell"
-            dims = Dims(situation.heads, situation.width, situation.value_width)
-            if situation.learns and position.parameters(dims):
-                return f"the position {type(position).__name__} learns, and the fused kernel gives a bias no gradient"
+        reason = bias_told_by_distance(spec, situation)
+        if reason:
+            return reason
         if situation.dropout:
             return "dropout falls on weights that the fused kernel does not show"
         if situation.intent == "export":
