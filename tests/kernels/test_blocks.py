@@ -198,11 +198,15 @@ def test_it_is_chosen_for_large_maps_where_the_processor_has_products_of_bfloat1
         return plan(Pairwise(), Situation.of(q, k, v, Where.of(length, length), intent=intent)).kernel.name
 
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert chosen(256, torch.bfloat16) == "blocks"
     assert chosen(64, torch.bfloat16) != "blocks"
     assert chosen(256, torch.float32) != "blocks"
     assert chosen(256, torch.bfloat16, "export") != "blocks"
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert chosen(256, torch.bfloat16) != "blocks"
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert chosen(256, torch.bfloat16) != "blocks"
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
@@ -214,6 +218,7 @@ def test_it_is_chosen_for_large_maps_where_the_processor_has_products_of_bfloat1
 def test_given_lengths_are_read_by_blocks_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside items sliced by their lengths, keys that are gathered take half the time in bfloat16."""
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     q, k, v = (x.detach().bfloat16() for x in draw(0, 200, 200))
     plan.cache_clear()

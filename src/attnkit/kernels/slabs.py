@@ -34,7 +34,7 @@ _FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 _NONE = float("-inf")
 # Pairs of a slab whose mask is made, and bytes a pair that rules on positions, in int64, take to make it.
 MASK_PAIRS = 1 << 20
-RULE_BYTES = 32
+RULE_BYTES = 20
 
 
 class Slabs(Kernel):

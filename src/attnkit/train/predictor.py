@@ -85,21 +85,21 @@ class Predictor:
 
     def logits(self, texts: Sequence[Text], batch_rows: int = 64) -> Tensor:
         """Logits (n, C) of the texts, float32."""
-        return predict_logits(self.network, self.preprocessing, self._encode(texts), batch_rows)
+        return predict_logits(self.network, self.preprocessing, self.encode(texts), batch_rows)
 
     def attention(self, text: Text) -> Looked:
         """Tokens of one text, the weight the pooling gave each (mean over heads and queries), and the prediction.
 
         In a hierarchical model a word's weight is its sentence's weight times its weight in the sentence.
         """
-        item = self._encode([text])[0]
+        item = self.encode([text])[0]
         ids, keep = self.preprocessing.collate([item])
         with torch.inference_mode(), tapped(self.network) as seen:
             logits = self.network(ids, keep)
             weights = self._weights(seen, item)
         flat = [token for part in item for token in part] if self.preprocessing.hierarchical else item  # type: ignore[union-attr]
         tokens = self.preprocessing.tokenizer.tokens(flat)  # type: ignore[arg-type]
-        return Looked(tokens, weights, self.task.predict(logits)[0], self._cut(text, len(flat)))
+        return Looked(tokens, weights, self.task.predict(logits)[0], self.cut(text, len(flat)))
 
     def _weights(self, seen: list[Seen], item: Ids) -> list[float]:
         named = {one.name: one.matrix().mean((1, 2)) for one in seen if one.name.endswith("summary.pooling")}
@@ -114,7 +114,11 @@ class Predictor:
             for column in range(len(sentence))  # type: ignore[arg-type]
         ]
 
-    def _encode(self, texts: Sequence[Text]) -> list[Ids]:
+    def encode(self, texts: Sequence[Text]) -> list[Ids]:
+        """Token ids of each text (or pair), cut to the model's limits.
+
+        Raises: UsageError where `texts` is one bare string, or a text is not what the model was trained on.
+        """
         if isinstance(texts, str):
             raise UsageError("predict takes a list of texts and got one bare string; put it in a list")
         for number, text in enumerate(texts):
@@ -128,7 +132,8 @@ class Predictor:
             return self.preprocessing.encode([str(text[0]) for text in texts], [str(text[1]) for text in texts])
         return self.preprocessing.encode([str(text) for text in texts])
 
-    def _cut(self, text: Text, read: int) -> int:
+    def cut(self, text: Text, read: int) -> int:
+        """How many tokens of a text lie beyond the limit, where `read` were read."""
         tokenizer = self.preprocessing.tokenizer
         whole = tokenizer.encode_all([text]) if isinstance(text, str) else tokenizer.encode_pair([text[0]], [text[1]])
         return max(0, len(whole[0]) - read)

@@ -44,5 +44,5 @@ def _learns_alpha(spec: Pairwise) -> bool:
 def _held_by(part: Refinement) -> float:
     if isinstance(part, Convolution):
         return 6.0 + 2.5 * part.queries * part.keys
-    known = {HeadGate: 6.0, Temperature: 8.0, TalkingHeads: 10.0, Recurrent: 10.0, Span: 14.0}
+    known = {HeadGate: 6.0, Temperature: 8.0, TalkingHeads: 24.0, Recurrent: 10.0, Span: 14.0}
     return known.get(type(part), 15.0)
