@@ -1,0 +1,25 @@
+"""Next: a head that reads the token after."""
+
+from dataclasses import dataclass
+
+from attnkit.capture.roles.placed import Placed
+
+
+@dataclass(frozen=True)
+class Next(Placed):
+    """Reads the token after: score = mean_t p_(t, i_t + 1), p_ts = A_ts / sum_u A_tu.
+
+    By chance: one over the number of keys a query may see.
+
+    Source: Voita et al. (2019), section 4.3, positional heads.
+    """
+
+    @property
+    def name(self) -> str:
+        """The literature's."""
+        return "next token"
+
+    @property
+    def step(self) -> int:
+        """Tokens from the query to the key."""
+        return 1
