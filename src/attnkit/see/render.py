@@ -1,0 +1,73 @@
+"""What was seen, in the form that a file's name asks for, or as text for the terminal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attnkit.capture.captured import Capture
+from attnkit.capture.file import save
+from attnkit.capture.size import size_bytes
+from attnkit.errors import FailedError, UsageError
+from attnkit.files import write_text
+from attnkit.page.atlas import atlas_page
+from attnkit.page.figure import draw
+from attnkit.page.terminal import show
+
+FIGURES = (".png", ".svg", ".pdf")
+ENDINGS = (".html", ".attn", *FIGURES)
+
+
+def check_outs(paths: Sequence[Path], force: bool) -> list[Path]:
+    """The files to write, once nothing stands in their way.
+
+    Raises: UsageError where an ending is unknown, a folder is missing, or a file is there and `force` is not given.
+    """
+    for path in paths:
+        if path.suffix.lower() not in ENDINGS:
+            raise UsageError(f"{path} has no ending that says what to write; name a file that ends in {_listed()}")
+        if path.is_dir():
+            raise UsageError(f"--out names a folder, {path}; name a file")
+        if path.exists() and not force:
+            raise UsageError(f"{path} already exists; choose another name with --out, or add --force")
+        if not path.absolute().parent.is_dir():
+            raise UsageError(f"there is no folder {path.absolute().parent} to write {path.name} into; make it first")
+    if force and not paths:
+        raise UsageError("--force replaces the file of --out and does nothing without it; leave it out, or give --out")
+    return list(paths)
+
+
+def write(
+    capture: Capture,
+    path: Path,
+    *,
+    budget: str | None = None,
+    statistic: str = "entropy",
+    layer: str | None = None,
+    head: int | None = None,
+    second: Capture | None = None,
+) -> Path:
+    """Write a capture, or two side by side, as a page, a file or a figure.
+
+    Raises: UsageError where the layer, head or statistic is not there; FailedError where it does not fit the budget.
+    """
+    try:
+        most = None if budget is None else size_bytes(budget)
+        if path.suffix.lower() == ".html":
+            kept = {} if most is None else {"budget_bytes": most}
+            write_text(path, atlas_page(capture, second, **kept))
+        elif path.suffix.lower() == ".attn":
+            save(capture, path, most)
+        else:
+            draw(capture, path, layer=layer, head=head, statistic=statistic, second=second)
+    except (ValueError, KeyError) as error:
+        sentence = error.args[0] if error.args else str(error)
+        raise (FailedError if "budget" in str(sentence) else UsageError)(str(sentence)) from None
+    return path
+
+
+def rendered(capture: Capture, width: int | None, statistic: str, color: bool = False) -> str:
+    """The capture as text."""
+    return show(capture, width=width, color=color)
+
+
+def _listed() -> str:
+    return ", ".join(ENDINGS[:-1]) + f" or {ENDINGS[-1]}"
