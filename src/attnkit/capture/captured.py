@@ -103,6 +103,7 @@ class Capture:
     `streams` are the tokens by name ("text"; "encoder" and "decoder" where there are two), a list an item of the batch;
     empty where nobody said them. `images` are (height, width) of the grid of patches of each item, where the tokens are
     that, by stream. `notes` are sentences that whoever looks should read (what was sampled, which layer gave nothing).
+    `budget_bytes` is what saving keeps to where it is told nothing else.
     """
 
     layers: list[CapturedLayer] = field(default_factory=list)
@@ -111,6 +112,7 @@ class Capture:
     title: str = ""
     notes: list[str] = field(default_factory=list)
     explanations: list[dict[str, object]] = field(default_factory=list)
+    budget_bytes: int | None = None
 
     def layer(self, name: str) -> CapturedLayer:
         """The layer of that name.

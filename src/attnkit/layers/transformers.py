@@ -19,6 +19,7 @@ from attnkit.kernels.attend import attend
 from attnkit.layers.model_mask import Meeting, as_boolean, placed, recognize, remember, remembered
 from attnkit.layers.model_operator import Wishes, asked, reads_other_queries, within
 from attnkit.layers.parameter_tree import ParameterTree
+from attnkit.layers.taps import tell
 
 PREFIX = "attnkit:"
 # What some models hand to their attention beside the mask, and which changes the answer.
@@ -185,6 +186,7 @@ class ModelAttention:
             )
         except ValueError as error:
             raise ValueError(f"{PREFIX}{self.name} in {type(module).__name__}: {error}") from error
+        tell(module, spec, query, key, value, where, params, out)
         weights = spec.matrix(query, key, where, params) if others.get("output_attentions") else None
         return out.transpose(1, 2).contiguous(), weights
 
