@@ -65,7 +65,6 @@ def _rows(
         v_BGSE=seen.v_BGSE[one],
         where=seen.where.item(item),
         state=None if seen.state is None else seen.state[one],
-        out_BHTE=seen.out_BHTE[one],
     )
     together = max(1, ROW_NUMBERS // max(1, seen.q_BHTD.shape[1] * seen.where.S))
     for start in range(0, len(picks), together):

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attnkit.capture.roles.pairs import RELATIONS, pairs
 from attnkit.capture.roles.role import NEEDS_PLACE, NEEDS_TOKENS, Found, Measured, Role, averaged
 from attnkit.capture.roles.scene import NEAR_TOKENS, Scene
-from attnkit.capture.roles.tally import RELATIONS, Tally, pairs
+from attnkit.capture.roles.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Related(Role):
     def keys(self, found: Found, item: int, head: int, query: int) -> Tensor:
         """Those in the relation."""
         scene = found.scene
-        whole = pairs(scene, item, slice(query, query + 1), slice(0, scene.kept_BS.shape[1]))
-        return whole[0, RELATIONS.index(self.relation)]
+        whole = slice(0, scene.kept_BS.shape[1])
+        return pairs(scene, self.relation, item, slice(query, query + 1), whole)[0]
 
     def _others(self, tally: Tally) -> Tensor:
         assert tally.related_BHTN is not None

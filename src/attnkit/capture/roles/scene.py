@@ -167,8 +167,8 @@ def _real_queries(where: Where, kept_BS: Tensor, kind: Kind) -> Tensor:
     B, T = kept_BS.shape[0], where.T
     if where.query_keep is not None:
         return where.query_keep.expand(B, T)
-    if kind == "self" and _same_places(where):
-        return kept_BS
+    if kind == "self" and (_same_places(where) or (where.aligned and T < where.S)):
+        return kept_BS[:, where.S - T :]
     return torch.ones(B, T, dtype=torch.bool, device=kept_BS.device)
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+from attnkit.capture.roles.pairs import RELATIONS
 from attnkit.capture.roles.related import Related
 from attnkit.capture.roles.role import Found, Measured
-from attnkit.capture.roles.tally import RELATIONS
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from attnkit.capture.roles.blocks import Block
-from attnkit.capture.roles.scene import NEAR_TOKENS, Scene
-
-# The relations of tokens that a pair may be in, in the order of `Tally.related_BHTN`.
-RELATIONS = ("segment", "moved", "duplicate", "induction")
+from attnkit.capture.roles.pairs import NO_PAIRS, RELATIONS, related_at
+from attnkit.capture.roles.scene import Scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +17,8 @@ class Tally:
 
     `total_BHT` is sum_s A_ts; `near_BHTN` the share at each position near the query's; `first_BHT` and `delimiter_BHT`
     the shares on the first real key and on delimiters that are no first ones; `related_BHTN` those on keys in each of
-    RELATIONS; `entropy_BHT` is in nats. `received_BHPS` sums over the counted queries with an even and with an odd index,
-    P = 2. `seeing_BHPS` is the number of those with any weight there, for the map of who may meet whom alone.
+    RELATIONS; `entropy_BHT` is in nats. `received_BHPS` sums over the counted queries of even and of odd index, P = 2.
+    `seeing_BHPS` is the number of those with any weight there, for the map of who may meet whom alone.
     """
 
     total_BHT: Tensor
@@ -52,6 +50,7 @@ def tally(
     received, seen_by = zeros(2, S), zeros(2, S) if seeing else None
     parity = (torch.arange(T, device=device) % 2 == torch.arange(2, device=device)[:, None]).float()
     delimiters = None if scene.delimiter_BS is None else (scene.delimiter_BS & ~scene.firsts_BS).float()
+    related_pairs = NO_PAIRS
     for block in blocks:
         item, heads_, rows, columns, weights = block.item, block.heads, block.rows, block.columns, block.weights_HRC
         weights = weights.float()
@@ -67,8 +66,10 @@ def tally(
         if near is not None and scene.near_BTN is not None:
             near[item, heads_, rows] += _at(weights, scene.near_BTN[item, rows], columns)
         if related is not None:
-            alike = pairs(scene, item, rows, columns).float()
-            related[item, heads_, rows] += torch.bmm(alike, weights.permute(1, 2, 0)).permute(2, 0, 1)
+            place = (item, rows, columns)
+            # Blocks of other heads at the same place come one after another.
+            related_pairs = related_pairs if related_pairs.place == place else related_at(scene, *place)
+            related[item, heads_, rows] += related_pairs.shares(weights)
         if entropy:
             negated[item, heads_, rows] += _negated(weights)
     there = total > 0
@@ -94,28 +95,7 @@ def _at(weights_HRC: Tensor, key_RN: Tensor, columns: slice) -> Tensor:
     return found.masked_fill(~inside, 0.0)
 
 
-def pairs(scene: Scene, item: int, rows: slice, columns: slice) -> Tensor:
-    """True where the pair is in the relation, (R, RELATIONS, C)."""
-    assert scene.near_BTN is not None and scene.asking_BT is not None and scene.moved_BS is not None
-    assert scene.id_BS is not None and scene.before_BS is not None and scene.segment_BS is not None
-    own = scene.near_BTN[item, rows, NEAR_TOKENS, None]
-    following = scene.near_BTN[item, rows, NEAR_TOKENS + 1, None]
-    asking = scene.asking_BT[item, rows, None]
-    key = torch.arange(columns.start, columns.stop, device=own.device)
-    itself = key == own
-    mine = own.clamp(min=0).squeeze(-1)
-    segment, moved = scene.segment_BS[item], scene.moved_BS[item]
-    return torch.stack(
-        [
-            (segment[columns] == segment[mine][:, None]) & (own >= 0),
-            (moved[columns] == moved[mine][:, None]) & (own >= 0),
-            (scene.id_BS[item, columns] == asking) & ~itself,
-            (scene.before_BS[item, columns] == asking) & ~itself & (key != following),
-        ],
-        dim=1,
-    )
-
-
 def _negated(weights_HRC: Tensor) -> Tensor:
-    """sum_s A_ts log A_ts."""
-    return torch.special.xlogy(weights_HRC, weights_HRC).sum(-1)
+    """sum_s A_ts log A_ts; weights too small for float32's logarithm count as nothing, as they would anyway."""
+    logs = weights_HRC.clamp(min=torch.finfo(torch.float32).tiny).log_()
+    return logs.mul_(weights_HRC).sum(-1)
