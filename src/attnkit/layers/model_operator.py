@@ -64,7 +64,8 @@ class GivenBias(Position):
         """(B or 1, H, T, S), of the pairs asked for."""
         given, origin = needed(params, "bias", self), needed(params, "origin", self)
         if (i.shape[2], j.shape[3]) != given.shape[2:]:
-            given = given[:, :, (i - origin[0])[0, 0], (j - origin[1])[0, 0]]
+            # Probes hand every parameter in as a float, and floats are no indices.
+            given = given[:, :, (i - origin[0])[0, 0].long(), (j - origin[1])[0, 0].long()]
         own = self.own.bias(i, j, scoped(params, "own"), heads, dtype)
         return given.to(dtype) if own is None else given.to(dtype) + own
 

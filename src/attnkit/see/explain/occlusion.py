@@ -24,8 +24,10 @@ def explain(subject: Subject, item: Item, *, target: Target | None = None, span_
         ids_1T, blank_1T = subject.ids_1T(item), subject.blank_1T(item)
         width = min(span_tokens, item.T)
         covered_NT = _spans(ids_1T, width)
-        logits_NC = subject.answers(blank_1T.where(covered_NT, ids_1T))
-        lost_N = target.value - subject.values(logits_NC, target.index).double()
+        rows_NT = blank_1T.where(covered_NT, ids_1T)
+        lost_N = target.value - subject.values(subject.answers(rows_NT), target.index).double()
+        # Rounding differs from batch to batch; where nothing was taken away, nothing is lost.
+        lost_N = lost_N.masked_fill((rows_NT == ids_1T).all(1), 0.0)
         covered = covered_NT.double()
         scores_T = (lost_N @ covered) / covered.sum(0)
         note = f"log-odds lost without the token, {width} at a time" if width > 1 else "log-odds lost without the token"

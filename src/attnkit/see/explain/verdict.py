@@ -30,7 +30,9 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        # Adding zero makes 0.0 of -0.0.
+        value, low, high = (round(x, 2) + 0.0 for x in (self.value, self.low, self.high))
+        return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,10 @@ def judge(
     )
     move = sum(moves) / len(moves)
     word = _word(deletion, insertion, move, control)
-    where = f"{len(own)} text{'s'[: len(own) != 1]}, interval over "
-    where += "texts" if over == "texts" else f"{len(random[0])} random rankings"
+    counted = f"{len(own)} text{'s'[: len(own) != 1]}"
+    where = f"{counted}, interval over texts"
+    if over == "random rankings":
+        where = f"as far as {counted} can tell; interval over {len(random[0])} random rankings"
     sentence = f"{_sentence(word, deletion, insertion, move, control)} ({where})"
     return Verdict(
         method=method,
@@ -198,8 +202,11 @@ def _sentence(word: Word, deletion: Estimate, insertion: Estimate, move: float, 
             f"unproven: {deletes}, {inserts}; but redrawn weights give an explanation that deletes it "
             f"{control.deletion} sooner too, so that it shows the text and not what was learned"
         )
+    if word == "partly faithful" and deletion.low > 0:
+        return f"partly faithful: {deletes}, but does not surely bring it back sooner ({insertion})"
     if word == "partly faithful":
-        kept, lost = (deletes, "brings it back no sooner") if deletion.low > 0 else (inserts, "deletes it no sooner")
-        kept = kept.replace("brings it", "brings the prediction")
-        return f"partly faithful: {kept} but {lost} ({insertion if deletion.low > 0 else deletion})"
+        return (
+            f"partly faithful: brings the prediction back {insertion} sooner than a random ranking, but does not "
+            f"surely delete it sooner ({deletion})"
+        )
     return f"faithful: {deletes}, {inserts}"
