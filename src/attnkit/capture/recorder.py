@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attnkit.attention.pairwise import Pairwise
+from attnkit.attention.pattern.base import Pattern
 from attnkit.capture.captured import Capture, CapturedLayer, Kind, Wanted
 from attnkit.capture.foreign import Before, Call, operator_of
 from attnkit.capture.listen_modules import OTHER_TEXT, Frame, Running
@@ -27,7 +28,7 @@ DROPPED = "dropout fell on the weights, and the map is that before it"
 
 @dataclass(eq=False)
 class Track:
-    """One layer over the steps of a block: `keys` so far, and the last of them to know them again by."""
+    """One layer over the steps of a block: `keys` so far, which of them are real, and the last to know them again by."""
 
     name: str
     kind: Kind
@@ -36,7 +37,8 @@ class Track:
     counted: list[CapturedLayer] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
-    before: Before | None = None
+    pattern: Pattern | None = None
+    keep_BS: Tensor | None = None
     queries: int = 0
     keys: int = 0
     last_key: Tensor | None = None
@@ -86,8 +88,13 @@ class Recorder:
         dropped = getattr(module, "dropout", 0.0)
         share = dropped if module.training and isinstance(dropped, float) else 0.0
         track = self._track(name, kind)
-        if track is not None:
-            self._add(track, replace(one, name=name), 0, share > 0)
+        if track is None:
+            return
+        forgotten = 0
+        if kind == "self" and self.running.cached():
+            tokens = self.running.held() + T
+            one, forgotten = _first_keys(one, tokens), max(0, tokens - S)
+        self._add(track, replace(one, name=name), forgotten, share > 0)
 
     def finish(self) -> None:
         """Put the layers into the capture, steps as one."""
@@ -113,7 +120,9 @@ class Recorder:
         known = None if own_text else self._query_keep.get(stack)
         if known is not None and known.shape[-1] != call.T:
             known = None
-        before = track.before if track.before is not None and track.before.tokens == first else None
+        before = None
+        if track.pattern is not None and track.keys == first:
+            before = Before(track.pattern, track.keep_BS, track.keys)
         try:
             asked = operator_of(
                 call, own_text=own_text, first=first, forgotten=forgotten, before=before, query_keep=known
@@ -122,17 +131,11 @@ class Recorder:
             self.silent[name] = str(error)
             self.tracks.pop(name, None)
             return
-        where = asked.where
         if own_text:
-            self._query_keep[stack] = where.query_keep
-        keep = where.keep
-        if keep is not None and forgotten and before is not None and before.keep_BS is not None:
-            keep = torch.cat([before.keep_BS[:, :forgotten].expand(keep.shape[0], -1), keep], dim=1)
-        elif keep is not None and forgotten:
-            keep = torch.nn.functional.pad(keep, (forgotten, 0), value=True)
-        track.before = Before(asked.pattern, keep, forgotten + call.S)
+            self._query_keep[stack] = asked.where.query_keep
+            track.pattern = asked.pattern
         q, k, v = call.q_BHTD, call.k_BGSD, call.v_BGSE
-        self._add(track, Seen(name, asked.spec, q, k, v, where, asked.params, None, call.out_BHTE), forgotten, dropout > 0)
+        self._add(track, Seen(name, asked.spec, q, k, v, asked.where, asked.params, None, call.out_BHTE), forgotten, dropout > 0)
 
     def _kind(self, frame: Frame | None, other_text: bool | None, T: int, S: int, causal: bool) -> Kind:
         if other_text is None and frame is not None and frame.given(OTHER_TEXT) is not None:
@@ -180,22 +183,24 @@ class Recorder:
             raise ValueError(f"focus asks for heads {list(asked)} of {track.name}, which has heads 0 to {H - 1}")
         if track.kind == "self":
             _check_keys(track, seen.k_BGSD, forgotten)
+        track.keep_BS = _kept(track.keep_BS, seen, forgotten)
         track.queries += seen.where.T
         track.dropout |= dropout
         track.forgotten.append(forgotten)
         stepwise = self.running.cached() or self.running.held() > 0
-        if self.wanted.level != "stats" and stepwise:
-            if forgotten == 0:
-                # The last step's keys hold all before them.
-                nothing = seen.k_BGSD[:, :, :0]
-                track.steps = [
-                    replace(old, seen=replace(old.seen, k_BGSD=nothing, v_BGSE=nothing)) for old in track.steps
-                ]
-            track.steps.append(Step(seen, forgotten))
-        else:
-            track.counted.append(self._counted(track, seen))
+        if self.wanted.level == "stats" or not stepwise:
+            layer = self._counted(track, seen)
+            track.counted.append(_without_lost_sink(layer, track.keep_BS, forgotten))
             if len(track.counted) == 1:
-                self.capture.layers.append(track.counted[0])
+                self.capture.layers.append(layer)
+            return
+        # A static cache is written over by the next step.
+        seen = replace(seen, k_BGSD=seen.k_BGSD.clone(), v_BGSE=seen.v_BGSE.clone())
+        if forgotten == 0:
+            # The last step's keys hold all before them.
+            nothing = seen.k_BGSD[:, :, :0]
+            track.steps = [replace(old, seen=replace(old.seen, k_BGSD=nothing, v_BGSE=nothing)) for old in track.steps]
+        track.steps.append(Step(seen, forgotten))
 
     def _counted(self, track: Track, seen: Seen) -> CapturedLayer:
         with torch.inference_mode(False), torch.no_grad():
@@ -207,20 +212,49 @@ class Recorder:
         return layer
 
     def _whole(self, track: Track) -> CapturedLayer:
-        keep = None if track.before is None else track.before.keep_BS
         if track.steps:
-            last = track.steps[-1].seen
-            keep = last.where.keep if track.before is None else keep
-            seen = last if len(track.steps) == 1 else stitched(track.steps, keep)
-            if track.wanted.level == "full":
-                # A static cache is written over by whatever is generated next.
-                seen = replace(seen, k_BGSD=seen.k_BGSD.clone(), v_BGSE=seen.v_BGSE.clone())
-            track.steps = []
-            return self._counted(track, seen)
+            steps, track.steps = track.steps, []
+            return self._counted(track, steps[0].seen if len(steps) == 1 else stitched(steps, track.keep_BS))
         if len(track.counted) == 1:
             return track.counted[0]
-        keep = track.counted[-1].key_keep if track.before is None else keep
-        return merged(track.counted, track.forgotten, keep)
+        return merged(track.counted, track.forgotten, track.keep_BS)
+
+
+def _kept(before_BS: Tensor | None, seen: Seen, forgotten: int) -> Tensor | None:
+    """Which of all keys so far are real, (B, S); None where all are."""
+    keep = seen.where.keep
+    if keep is None and before_BS is None:
+        return None
+    B = seen.q_BHTD.shape[0]
+    real = seen.k_BGSD.new_ones(B, seen.where.S, dtype=torch.bool) if keep is None else keep.expand(B, -1)
+    if forgotten == 0:
+        return real
+    lost = real.new_ones(B, forgotten) if before_BS is None else before_BS[:, :forgotten].expand(B, -1)
+    return torch.cat([lost, real], dim=1)
+
+
+def _first_keys(seen: Seen, count: int) -> Seen:
+    """The same without the room of a static cache that no token has taken yet, which is hidden from all."""
+    if count >= seen.where.S:
+        return seen
+    params = dict(seen.params)
+    if "position.bias" in params:
+        params["position.bias"] = params["position.bias"][..., :count]
+    where = replace(seen.where.columns(0, count), count=None, aligned=False)
+    return replace(seen, k_BGSD=seen.k_BGSD[:, :, :count], v_BGSE=seen.v_BGSE[:, :, :count], where=where, params=params)
+
+
+def _without_lost_sink(layer: CapturedLayer, keep_BS: Tensor | None, forgotten: int) -> CapturedLayer:
+    """No weight on the first real key where it is gone from a sliding cache: the first that is left is another."""
+    if not forgotten or "sink" not in layer.statistics:
+        return layer
+    sink = layer.statistics["sink"]
+    if keep_BS is not None:
+        gone = keep_BS[:, :forgotten].any(-1).to(sink.device)
+        sink = sink.masked_fill(gone[:, None, None], 0.0)
+    else:
+        sink = torch.zeros_like(sink)
+    return replace(layer, statistics=layer.statistics | {"sink": sink})
 
 
 def stack_of(name: str) -> str:

@@ -68,9 +68,9 @@ def _where(parts: Sequence[Seen], T: int, S: int, keep_BS: Tensor | None) -> Whe
 def _operator(steps: Sequence[Step], where: Where, S: int) -> tuple[Attention, Params]:
     """One operator for all steps: their own where it is the same, else one that each step's pairs are handed to."""
     parts = [one.seen for one in steps]
-    spec, params = parts[-1].spec, parts[-1].params
-    same = all(one.spec == spec for one in parts)
-    whole = same and (spec.claims().causal or all(one.where.S == S for one in parts))
+    spec, params = _one_rule(steps, where), parts[-1].params
+    whole = spec is not None
+    spec = parts[-1].spec if spec is None else spec
     biased = any("position.bias" in one.params for one in parts)
     if whole and not biased:
         return spec, params
@@ -86,6 +86,29 @@ def _operator(steps: Sequence[Step], where: Where, S: int) -> tuple[Attention, P
     origin = torch.stack((where.query_position[0], where.key_position[0]))
     params = dict(params) | {"position.bias": given, "position.origin": origin}
     return replace(spec, position=position, pattern=spec.pattern if whole else Full()), params
+
+
+def _one_rule(steps: Sequence[Step], where: Where) -> Attention | None:
+    """An operator of one of the steps whose pattern lets the pairs of all of them meet, and no others; None if none is."""
+    specs = [one.seen.spec for one in steps]
+    for spec in dict.fromkeys(specs):
+        if all(_same_pairs(spec, step, where) for step in steps):
+            return spec
+    return None
+
+
+def _same_pairs(spec: Attention, step: Step, where: Where) -> bool:
+    own, here = step.seen.spec, step.seen.where
+    if spec == own and not step.forgotten and (spec.claims().causal or here.S == where.S):
+        return True
+    if not (isinstance(spec, Pairwise) and isinstance(own, Pairwise)) or replace(spec, pattern=own.pattern) != own:
+        return False
+    keys = torch.arange(where.S, device=here.key_position.device)
+    T, shape = here.T, (max(1, here.i.shape[0]), 1, here.T, where.S)
+    asked = spec.pattern.allowed(here.i, keys[None, None, None], here).expand(shape)
+    met = own.pattern.allowed(here.i, here.j, here).expand(-1, 1, T, here.S)
+    allowed = torch.nn.functional.pad(met, (step.forgotten, where.S - step.forgotten - here.S))
+    return torch.equal(asked, allowed.expand(shape))
 
 
 def _row_block(step: Step, S: int, whole: bool) -> Tensor:
