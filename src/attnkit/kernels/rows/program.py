@@ -41,10 +41,11 @@ class Program:
         return any(stage.whole_heads for stage in self.stages)
 
 
-def program(spec: Pairwise, call: Call, seed: int | None, reverse: bool) -> Program:
+def program(spec: Pairwise, call: Call, seed: int | None, reverse: bool, exact_scores: bool = False) -> Program:
     """The stages of an operator on these tensors; differentiable preparations are recorded by autograd.
 
-    With `reverse` the queries stand last one first, as the bias of a distance wants them.
+    With `reverse` the queries stand last one first, as the bias of a distance wants them. With `exact_scores` no
+    constant is left out of a row of scores, also where the normalizer would not see it.
     """
     heads = call.q_BHTD.shape[1]
     wide = torch.promote_types(call.q_BHTD.dtype, torch.float32)
@@ -52,7 +53,7 @@ def program(spec: Pairwise, call: Call, seed: int | None, reverse: bool) -> Prog
     q, k = turned(spec, call.q_BHTD.to(wide), share_heads(call.k_BGSD.to(wide), heads), where, params)
     if reverse:
         q, call = q.flip(2), replace(call, where=where.reversed())
-    stages = _scores(spec.score, q, k, call, params, ignores_shifts(spec.normalizer))
+    stages = _scores(spec.score, q, k, call, params, ignores_shifts(spec.normalizer) and not exact_scores)
     stages += _bias(spec.position, call, params, wide, reverse)
     refine = [(part, scoped(params, f"refine.{index}")) for index, part in enumerate(spec.refine)]
     state = None if call.state is None else call.state.to(wide)
