@@ -51,15 +51,44 @@ def explained(model: nn.Module, padding: int = 0):
     return subject, subject.item([2, 17, 30, 9, 44, 21, 3])
 
 
-def eager_maps(item, index: int):
-    """Dense maps of the same model and their gradients, by transformers' own slow path."""
-    model = bert("eager")
+def eager_maps(item, index: int, model: nn.Module | None = None):
+    """Dense maps of the same model (BERT where not said) and their gradients, by transformers' own slow path."""
+    model = bert("eager") if model is None else model
     out = model(input_ids=torch.tensor([item.ids]), output_attentions=True)
     for one in out.attentions:
         one.retain_grad()
     other = [place for place in range(3) if place != index]
     (out.logits[0, index] - out.logits[0, other].logsumexp(-1)).backward()
     return out.attentions
+
+
+def llama(attention_kind: str = "sdpa") -> nn.Module:
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=32,
+        initializer_range=0.3,
+        num_labels=3,
+        pad_token_id=0,
+        attn_implementation=attention_kind,
+    )
+    return LlamaForSequenceClassification(config).eval()
+
+
+def test_a_decoder_with_grouped_heads_against_its_slow_path() -> None:
+    subject = Subject.of_hugging_face(llama(), replacement=1, reads="last")
+    item = subject.item([2, 17, 30, 9, 44, 21, 3])
+    maps = eager_maps(item, subject.target(item).index, llama("eager"))
+    expected = sum((one * one.grad).sum((0, 1, 2)) for one in maps)
+    torch.testing.assert_close(torch.tensor(gradient_attention(subject, item).scores), expected, rtol=1e-4, atol=1e-5)
+    first, second = ((one[0].mean(0) + torch.eye(item.T)) / 2 for one in maps)
+    torch.testing.assert_close(torch.tensor(rollout(subject, item).scores), (second @ first)[-1], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("padding", [0, 3])

@@ -148,7 +148,7 @@ def explain_items(
         scores += [one.scores for name in controls for one in controls[name][number]]
         orders = [order_of(some, item, generator) for some in scores]
         found = curves(subject, item, orders, target)
-        moves.append(found[0].deleted[0] - found[0].deleted[-1])
+        moves.append(max(abs(p - target.share) for curve in found for p in curve.deleted))
         rows = iter([measured(curve, sum(item.movable)) for curve in found])
         random.append([next(rows) for _ in range(count)])
         for name in attributions:

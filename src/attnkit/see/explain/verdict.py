@@ -17,7 +17,7 @@ Over = Literal["texts", "random rankings", "redrawn weights"]
 # All of n signs agree by chance once in 2^n times: with fewer texts no interval over texts means 95 %.
 FEWEST_TEXTS = 6
 RESAMPLES = 2000
-# A prediction that moves by less than this between a whole and a blank text rests on none of its tokens.
+# A prediction that moves by less than this, whatever is taken away, rests on none of its tokens.
 LEAST_MOVE = 0.02
 
 
@@ -56,7 +56,7 @@ class Verdict:
     `deletion`, `insertion`, `comprehensiveness` and `sufficiency` are gains over random rankings of the same texts,
     each so that more is better: the area between the two deletion curves, and so on. `own` and `random` hold the means
     of the measures themselves. Intervals are `over` texts, or over random rankings of these very texts where they are
-    fewer than six. `move` is how much the prediction differs between the whole and the blank texts, in the mean.
+    fewer than six. `move` is how far the prediction of a text moved at most as tokens went, in the mean.
     """
 
     method: str
@@ -90,7 +90,7 @@ def judge(
     """The verdict on a method's rankings of n texts (`own`), beside `random` ones of each (the same number of each).
 
     Faithful is what both deletes and inserts the prediction sooner than random rankings, the whole interval above zero.
-    It stays unproven where the explanation of redrawn weights does as well, or hardly differs.
+    It stays unproven where the explanation of redrawn weights does half as well, beyond chance.
     """
     chance = mean_of([one for some in random for one in some])
     gains = [np.array([_gains(one, other) for other in some]) for one, some in zip(own, random, strict=True)]
@@ -178,7 +178,7 @@ def _insensitive(deletion: Estimate, control: Control | None) -> bool:
 
 
 def _word(deletion: Estimate, insertion: Estimate, move: float, control: Control | None) -> Word:
-    if abs(move) < LEAST_MOVE:
+    if move < LEAST_MOVE:
         return "nothing to find"
     better = [one.low > 0 for one in (deletion, insertion)]
     if not any(better):
@@ -192,7 +192,7 @@ def _sentence(word: Word, deletion: Estimate, insertion: Estimate, move: float, 
     deletes = f"deletes the prediction {deletion} sooner than a random ranking"
     inserts = f"brings it back {insertion} sooner"
     if word == "nothing to find":
-        return f"nothing to find: without any of its tokens the prediction moves by {move:.2f} only"
+        return f"nothing to find: whatever tokens are taken away, the prediction moves by {move:.2f} only"
     if word == "no better than random":
         worse = "worse than random here" if deletion.high < 0 and insertion.high < 0 else "no better than random here"
         return f"{worse}: {deletes}, {inserts}"
