@@ -56,6 +56,7 @@ def capture_data(
         "notes": [str(note) for note in capture.notes],
         "images": {name: list(grid) for name, grid in capture.images.items()},
         "layers": layers,
+        "summary": blob.add(pack(np.concatenate([_summary(layer).ravel() for layer in capture.layers]), 32)),
         "streams": blob.add(Packed(deflate(json.dumps(texts, ensure_ascii=False).encode(), 9))),
         "explanations": [_explanation(one, blob) for one in capture.explanations],
         "dropped": said,
@@ -91,7 +92,6 @@ def _facts(layer: CapturedLayer, blob: Blob) -> dict[str, Any]:
                   "reason": check.reason},
         "roles": [[_plain(role) for role in head] for head in layer.roles] if layer.roles else None,
         "names": list(layer.statistics),
-        "summary": blob.add(pack(_summary(layer), 32)) if layer.statistics else None,
         "query_keep": _keep(layer.query_keep, blob),
         "key_keep": _keep(layer.key_keep, blob),
         "rows": None if layer.rows is None else blob.add(pack(_array(layer.rows), 32)),
@@ -103,7 +103,7 @@ def _facts(layer: CapturedLayer, blob: Blob) -> dict[str, Any]:
 
 
 def _summary(layer: CapturedLayer) -> NDArray[Any]:
-    """(statistics, 3, B, H): the mean, lowest and highest over real queries, or over real keys."""
+    """(statistics, 3, B, H), which stand end to end for all layers: the mean, lowest and highest over real queries, or over real keys."""
     found = np.zeros((len(layer.statistics), 3, layer.batch, layer.heads))
     for n, values in enumerate(layer.statistics.values()):
         array = _array(values).astype(np.float64)

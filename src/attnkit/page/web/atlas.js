@@ -13,7 +13,7 @@ const TALLEST = 620;
 export class Atlas {
   // `which` is 0 or 1 for a capture, "diff" for the second less the first.
   constructor(canvas, model, which) {
-    Object.assign(this, { canvas, model, which, cells: [] });
+    Object.assign(this, { canvas, model, which, cells: [], letters: roleLetters(roleNames(model)) });
     canvas.addEventListener("pointermove", (event) => this.point(event));
     canvas.addEventListener("pointerleave", () => tip(null));
     canvas.addEventListener("click", (event) => {
@@ -106,13 +106,16 @@ export class Atlas {
     context.beginPath();
     context.roundRect(x, y, w, h, Math.min(3, w / 5));
     context.fill();
+    context.strokeStyle = ink("line");
+    context.lineWidth = 1;
+    if (w > 8) context.stroke();
     if (h < 14 || w < 16) return;
     context.fillStyle = inkOn(fill);
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.font = font(Math.min(11, w / 2.4));
     const ranked = state.sort !== "layer" && w >= 26;
-    const letter = cell.role && this.which !== "diff" ? roleLetter(cell.role.role) : "";
+    const letter = cell.role && this.which !== "diff" ? this.letters.get(cell.role.role) : "";
     if (ranked) context.fillText(`${cell.layer}·${cell.head}`, x + w / 2, y + h / 2 + 0.5);
     else if (letter) context.fillText(letter, x + w / 2, y + h / 2 + 0.5);
   }
@@ -191,10 +194,18 @@ export function roleNames(model) {
   return [...names].sort();
 }
 
-// One or two letters that tell the roles there are apart.
-export function roleLetter(role) {
-  const words = role.split(/[\s_-]+/).filter(Boolean);
-  return (words.length > 1 ? words[0][0] + words[1][0] : role.slice(0, 2)).replace(/^./, (c) => c.toUpperCase());
+// {role: letters}: two letters a role, the first and the earliest other by which no two roles are the same.
+export function roleLetters(names) {
+  const letters = new Map();
+  const taken = new Set();
+  for (const name of names) {
+    const first = name[0].toUpperCase();
+    const rest = [...name.slice(1)].filter((c) => /[\p{L}\p{N}]/u.test(c));
+    const mark = [...rest.map((c) => first + c), first, name.slice(0, 3)].find((m) => !taken.has(m)) || first;
+    taken.add(mark);
+    letters.set(name, mark);
+  }
+  return letters;
 }
 
 // The ramp with its ends named, or the roles with their colours.
@@ -203,9 +214,10 @@ export function drawLegend(canvas, chips, model, scale) {
   chips.hidden = state.stat !== "role";
   canvas.hidden = state.stat === "role";
   if (state.stat === "role") {
+    const letters = roleLetters(roleNames(model));
     chips.replaceChildren(
       ...roleNames(model).map((name, n) => {
-        const mark = element("b", {}, roleLetter(name));
+        const mark = element("b", {}, letters.get(name));
         mark.style.background = kindColour(n);
         mark.style.color = inkOn(kindColour(n));
         return element("span", { class: "chip" }, mark, name.replaceAll("_", " "));

@@ -14,7 +14,7 @@ export function fit(canvas, width, height) {
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = font(11);
+  Object.assign(context, { font: font(11), textAlign: "left", textBaseline: "alphabetic", lineWidth: 1 });
   return context;
 }
 

@@ -2,7 +2,7 @@
 
 import { roleNames } from "./atlas.js";
 import { element } from "./canvas.js";
-import { view, zoom, resetView } from "./heatmap.js";
+import { resetView, view, zoomPinned } from "./heatmap.js";
 import { change, onChange, queue, state } from "./state.js";
 
 const byId = (id) => document.getElementById(id);
@@ -18,8 +18,8 @@ export function wireControls(model) {
   }
   for (const id of ["sinks", "specials", "join"]) byId(id).addEventListener("change", () => change({ [id]: byId(id).checked }));
   byId("threshold").addEventListener("input", () => change({ threshold: Number(byId("threshold").value) }));
-  byId("zoom-in").addEventListener("click", () => zoom(0.5));
-  byId("zoom-out").addEventListener("click", () => zoom(2));
+  byId("zoom-in").addEventListener("click", () => zoomPinned(0.5));
+  byId("zoom-out").addEventListener("click", () => zoomPinned(2));
   byId("zoom-all").addEventListener("click", () => resetView(view.T, view.S));
   byId("theme").addEventListener("click", toggleTheme);
   byId("help-open").addEventListener("click", () => byId("help").showModal());
@@ -62,7 +62,7 @@ export function showState(model) {
   for (const id of ["sinks", "specials", "join"]) byId(id).checked = state[id];
   byId("item").value = String(state.item);
   byId("threshold").value = String(state.threshold);
-  byId("threshold-said").textContent = state.threshold ? `${Math.round(state.threshold * 100)} %` : "–";
+  byId("threshold-said").textContent = state.threshold ? `${Math.round(state.threshold * 100)} %` : "off";
   const group = model.groupOf(state.layer);
   [...byId("groups").children].forEach((button, n) => button.setAttribute("aria-pressed", String(model.groups[n] === group)));
 }
@@ -117,8 +117,8 @@ function act(key, model, atlas, panels) {
   else if (key === "?") byId("help").showModal();
   else if (key === "t") toggleTheme();
   else if (key === "s") change({ scale: SCALES[(SCALES.indexOf(state.scale) + 1) % SCALES.length] });
-  else if (key === "+" || key === "=") zoom(0.5);
-  else if (key === "-") zoom(2);
+  else if (key === "+" || key === "=") zoomPinned(0.5);
+  else if (key === "-") zoomPinned(2);
   else if (key === "0") resetView(view.T, view.S);
   else if (key === "Escape") change({ token: -1 });
   else return false;

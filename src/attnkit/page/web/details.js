@@ -81,15 +81,14 @@ function evidence(role) {
 
 const MOST_NAMED = 6;
 
-// "reads  the 0.41  cat 0.22": the heaviest of {token: weight}, each with a bar.
-export function drawNamed(root, label, weights, tokens, side) {
+// "reads  the 0.41  cat 0.22": the heaviest of {first token of a word: weight}, each with a bar.
+export function drawNamed(root, label, weights, nameOf, side) {
   const order = [...weights.entries()].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
   const most = order.length ? Math.abs(order[0][1]) : 1;
   const items = order.slice(0, MOST_NAMED).map(([token, weight]) => {
     const bar = element("i", {});
     bar.style.width = `${Math.round((46 * Math.abs(weight)) / (most || 1))}px`;
-    const text = String(tokens[token] ?? token).replace(/^(Ġ|▁)/, "").trim() || "␣";
-    const item = element("button", { class: "named", type: "button", title: `token ${token}` }, bar, element("b", {}, text), ` ${show(weight)}`);
+    const item = element("button", { class: "named", type: "button", title: `token ${token}` }, bar, element("b", {}, nameOf(token)), ` ${show(weight)}`);
     item.addEventListener("click", () => change({ token, side }));
     return item;
   });

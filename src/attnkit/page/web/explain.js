@@ -86,7 +86,7 @@ export class Explanations {
     shown.forEach((row, r) => {
       for (const word of row) {
         const share = values[word.u] / most;
-        context.fillStyle = `rgba(${ink(share < 0 ? "second-rgb" : "read")}, ${(Math.abs(share) * 0.8).toFixed(3)})`;
+        context.fillStyle = `rgba(${ink(share < 0 ? "second-rgb" : "read")}, ${(Math.abs(share) * 0.56).toFixed(3)})`;
         if (Math.abs(share) > 0.01) context.fillRect(word.x, r * ROW + 2, word.width, ROW - 4);
         context.fillStyle = ink("ink");
         context.fillText(clipped(context, units.text[word.u], width), word.x + 2, r * ROW + ROW / 2 + 1);

@@ -2,7 +2,7 @@
 
 import { at, clipped, fit, font, tip } from "./canvas.js";
 import { colour, ink, place, ramp } from "./colors.js";
-import { scaleOf, show, ticks } from "./numbers.js";
+import { count, scaleOf, show, ticks } from "./numbers.js";
 import { change, hoverOver, onChange, queue, spokenOf, state } from "./state.js";
 
 const LEFT = 46;
@@ -19,8 +19,15 @@ export function resetView(T, S) {
   queue(["view"]);
 }
 
-// Nearer (factor under 1) or farther around a point that keeps its place.
-export function zoom(factor, t = (view.t0 + view.t1) / 2, s = (view.s0 + view.s1) / 2) {
+// Nearer to (factor under 1), or farther from, the pinned token's place in the map, or its middle.
+export function zoomPinned(factor) {
+  const pinned = state.token >= 0 ? state.token + 0.5 : -1;
+  const inside = (place, from, to) => (place >= from && place < to ? place : (from + to) / 2);
+  zoom(factor, inside(pinned, view.t0, view.t1), inside(pinned, view.s0, view.s1));
+}
+
+// Nearer or farther around a point that keeps its place.
+export function zoom(factor, t, s) {
   const least = (size) => Math.min(size, 6);
   const tall = Math.max(least(view.T), Math.min(view.T, (view.t1 - view.t0) * factor));
   const wide = Math.max(least(view.S), Math.min(view.S, (view.s1 - view.s0) * factor));
@@ -134,7 +141,7 @@ export class Heatmap {
     this.scale = scale;
     const [ct, cs] = [pooled.queryTokens, pooled.keyTokens];
     context.imageSmoothingEnabled = false;
-    context.globalAlpha = this.exactNow && (ct > 1 || cs > 1) ? 0.3 : 1;
+    context.globalAlpha = this.exactNow && (ct > 1 || cs > 1) ? 0.4 : 1;
     // Blocks are drawn one by one where they are large: browsers smear the edges of a source that is cut in a block.
     const x = plot.x - (view.s0 / (view.s1 - view.s0)) * plot.w;
     const y = plot.y - (view.t0 / (view.t1 - view.t0)) * plot.h;
@@ -166,11 +173,13 @@ export class Heatmap {
     this.scale = scale;
     const [px, py] = [plot.w / (view.s1 - view.s0), plot.h / (view.t1 - view.t0)];
     const gap = px > 9 ? 1 : 0;
+    this.pairs = 0;
     for (let t = Math.floor(view.t0); t < Math.min(view.T, Math.ceil(view.t1)); t += 1) {
       this.head.reads(t, (s, weight) => {
         if (s < view.s0 - 1 || s >= view.s1 || this.hide[s]) return;
         const share = scale.share(weight, t);
         if (Math.abs(share) < state.threshold) return;
+        this.pairs += 1;
         context.fillStyle = colour(share, scale.signed);
         context.fillRect(plot.x + (s - view.s0) * px, plot.y + (t - view.t0) * py, px - gap, Math.max(1, py - gap));
       });
@@ -326,7 +335,8 @@ export class Heatmap {
     const { pooled } = this.head;
     if (this.exactNow) {
       if (this.head.exact) return "Every weight of this head.";
-      return "Bright cells: the heaviest keys of each query, pair for pair. Behind them, faint: the overview.";
+      if (!this.pairs) return "None of the pairs in sight is in this page; behind, faint: the overview.";
+      return `${count(this.pairs)} ${this.pairs === 1 ? "pair" : "pairs"} in sight, each with its own weight: the heaviest of each query. Behind, faint: the overview.`;
     }
     if (!pooled) return this.head.edges ? "No overview was captured; zoom in for single pairs." : "No map was captured at this level.";
     const [a, b] = [pooled.queryTokens, pooled.keyTokens];

@@ -52,6 +52,8 @@ class Page {
     this.drawAtlas();
     this.explanations.draw();
     await this.open();
+    const panel = this.reading.panels[state.side] || this.reading.panels.query;
+    panel.reveal(state.token);
   }
 
   // What an address asks for, as far as this capture has it.
@@ -195,7 +197,7 @@ async function start() {
     const page = new Page(model);
     await page.begin();
     globalThis.attnPage = { page, model, state, hover, view, change, zoom, queue, unitsOf, convention, decodeArray, decodeEdges, bytesOf, scaleOf, readHash };
-    document.documentElement.dataset.ready = "true";
+    document.documentElement.dataset.ready = String(Math.round(performance.now()));
   } catch (error) {
     byId("failed").hidden = false;
     byId("failed").textContent = `This page cannot be drawn: ${error.message}.`;

@@ -73,12 +73,14 @@ class Capture {
   }
 
   async load() {
-    const [streams, ...summaries] = await Promise.all([
-      this.binary.json(this.header.streams),
-      ...this.layers.map((layer) => this.binary.array(layer.summary)),
-    ]);
+    const [streams, all] = await Promise.all([this.binary.json(this.header.streams), this.binary.array(this.header.summary)]);
     this.streams = streams;
-    this.summaries = summaries;
+    let from = 0;
+    this.summaries = this.layers.map((layer) => {
+      const size = layer.names.length * SUMMARIES.length * layer.batch * layer.heads;
+      from += size;
+      return all.subarray(from - size, from);
+    });
   }
 
   value(n, head, stat, summary, item) {

@@ -122,10 +122,21 @@ export class Reading {
       byId("spoken-reads").replaceChildren(
         element("span", { class: "muted" }, "None of its single pairs is in this page; the shade is its block's in the overview."),
       );
-    } else if (found.reads.size) drawNamed(byId("spoken-reads"), "reads", found.reads, this.keyTokens, keySide);
+    } else if (found.reads.size) drawNamed(byId("spoken-reads"), "reads", ...this.words(found.reads, keySide), keySide);
     else byId("spoken-reads").replaceChildren();
-    if (found.readers.size) drawNamed(byId("spoken-readers"), "read by", found.readers, this.queryTokens, "query");
+    if (found.readers.size) drawNamed(byId("spoken-readers"), "read by", ...this.words(found.readers, "query"), "query");
     else byId("spoken-readers").replaceChildren();
+  }
+
+  // [weights, name]: weights a unit, by the unit's first token, and how a unit is called.
+  words(weights, side) {
+    const { units } = this.panels[side];
+    const summed = new Map();
+    for (const [token, weight] of weights) {
+      const first = units.start[units.unitOf[token]];
+      summed.set(first, (summed.get(first) || 0) + weight);
+    }
+    return [summed, (token) => units.text[units.unitOf[token]]];
   }
 
   // `join` changes which tokens are one unit; the width changes where rows end.

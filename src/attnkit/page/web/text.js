@@ -146,7 +146,7 @@ export class TextPanel {
       .join(" ");
     const fill = reads > 0 ? reads : Math.abs(base);
     const hue = reads > 0 || base >= 0 ? "--read" : "--second-rgb";
-    word.style.backgroundColor = fill > 0.004 ? `rgba(var(${hue}), ${(0.08 + 0.72 * fill).toFixed(3)})` : "";
+    word.style.backgroundColor = fill > 0.004 ? `rgba(var(${hue}), ${(0.06 + 0.5 * fill).toFixed(3)})` : "";
     word.style.boxShadow = read > 0.004 ? `inset 0 -${(1.5 + 3 * read).toFixed(1)}px rgba(var(--second-rgb), ${(0.35 + 0.65 * read).toFixed(2)})` : "";
   }
 
