@@ -1,6 +1,6 @@
 """What another library's attention was asked for, in our words: an operator, where, and its parameters."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ class Call:
     out_BHTE: Tensor
     mask: Tensor | None = None
     causal: bool = False
-    wishes: Wishes = Wishes()
+    wishes: Wishes = field(default_factory=Wishes)
 
     @property
     def T(self) -> int:
@@ -119,8 +119,8 @@ def operator_of(
         where = replace(where, query_keep=query_keep)
     wishes = replace(call.wishes, bias=None)
     if bias is not None:
-        first = where.query_position[..., :1].flatten()[:1], where.key_position[..., :1].flatten()[:1]
-        wishes = replace(wishes, bias=bias.expand(-1, call.q_BHTD.shape[1], call.T, call.S), origin=torch.cat(first))
+        origin = torch.cat([where.query_position[:1], where.key_position[:1]])
+        wishes = replace(wishes, bias=bias.expand(-1, call.q_BHTD.shape[1], call.T, call.S), origin=origin)
     spec, params = asked(Pairwise(pattern=pattern), {}, wishes, call.q_BHTD.shape[-1])
     return Asked(spec, where, params, pattern, meeting is not None)
 

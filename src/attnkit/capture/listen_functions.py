@@ -1,4 +1,4 @@
-"""Every caller of torch's attention, heard while it runs: scaled_dot_product_attention and multi_head_attention_forward."""
+"""Every caller of torch's attention, heard while it runs, and whoever writes attention out by hand."""
 
 import inspect
 import sys
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from attnkit.capture.foreign import Call
+from attnkit.capture.listen_softmax import PRODUCTS, SOFTMAXES, Weights, begun, ended, followed
 from attnkit.layers.model_operator import Wishes
 
 
@@ -23,8 +24,14 @@ class Hears(Protocol):
     def heard(self, call: Call, dropout: float, other_text: bool | None) -> None:
         """One attention, and the share of its weights that dropout took."""
 
-    def missed(self, what: str) -> None:
-        """Something like an attention ran that cannot be recorded."""
+    def missed(self, what: str, name: str | None = None) -> None:
+        """Something like an attention ran that cannot be recorded, in the module of that name or the innermost."""
+
+    def running_name(self) -> str:
+        """The innermost module that is running and more than a softmax."""
+
+    def running_batch(self) -> int | None:
+        """Texts that it was given, where its first argument says it."""
 
 
 def _never(*_: Any) -> bool:
@@ -41,8 +48,8 @@ def _unguarded(function: Any) -> Callable[..., Any]:
 
 _MULTI_HEAD = _unguarded(F.multi_head_attention_forward)
 _MULTI_HEAD_SIGNATURE = inspect.signature(F.multi_head_attention_forward)
-_SOFTMAXES = {torch.softmax, F.softmax, Tensor.softmax}
 _PRODUCTS = {torch.bmm, torch.baddbmm}
+_UNSEEN = "a softmax of its own, whose weights are not multiplied with values in a way that is known"
 
 
 @dataclass
@@ -59,6 +66,8 @@ class _MultiHead:
 @dataclass
 class _State:
     multi_head: list[_MultiHead] = field(default_factory=list)
+    weights: Weights | None = None
+    softmax_in: str = ""
     hushed: int = 0
 
 
@@ -95,11 +104,37 @@ class FunctionListener(TorchFunctionMode):
             out = func(*args, **kwargs)
             self._product(running, out, func, args)
             return out
-        if running is None and func in _SOFTMAXES and args and isinstance(args[0], Tensor) and args[0].dim() > 2:
-            self.told.missed("a softmax of its own, on scores that are not handed to any function of torch's")
-        elif getattr(func, "__name__", "") == "flex_attention":
+        if getattr(func, "__name__", "") == "flex_attention":
             self.told.missed("flex_attention, which shows neither its mask nor its scores")
-        return func(*args, **kwargs)
+        out = func(*args, **kwargs)
+        if running is None:
+            self._by_hand(out, func, args, kwargs)
+        return out
+
+    def forget(self) -> None:
+        """Say that weights were seen and no values, where it is so."""
+        if self._state.weights is not None:
+            self._state.weights = None
+            self.told.missed(_UNSEEN, self._state.softmax_in)
+
+    def _by_hand(self, out: Any, func: Any, args: Any, kwargs: Any) -> None:
+        weights = self._state.weights
+        if func in SOFTMAXES:
+            found = begun(out, args, kwargs)
+            if found is not None and self.told.running_name():
+                self.forget()
+                self._state.weights, self._state.softmax_in = found, self.told.running_name()
+        elif weights is None:
+            return
+        elif func in PRODUCTS and len(args) > 1 and weights.are(args[0]):
+            self._state.weights = None
+            call = ended(weights, out, args, self.told.running_batch())
+            if call is None:
+                self.told.missed(_UNSEEN, self._state.softmax_in)
+            else:
+                self.told.heard(call, weights.dropout, None)
+        else:
+            followed(weights, out, func, args, kwargs)
 
     def _scaled_dot_product(
         self,

@@ -121,7 +121,7 @@ class Running:
         whole = frame.module is self.model
         for name in ("input_ids", "decoder_input_ids"):
             ids = frame.given((name,)) if whole else frame.kwargs.get(name)
-            if _are_ids(ids):
+            if isinstance(ids, Tensor) and _are_ids(ids):
                 self.fed.setdefault((frame.name, name), []).append(ids.detach())
         if whole and ("", "input_ids") not in self.fed and frame.args and _are_ids(frame.args[0]):
             self.fed["", "input_ids"] = [frame.args[0].detach()]
@@ -142,8 +142,8 @@ def cache_length(cache: Any) -> int:
         return max((cache_length(one) for one in cache), default=0)
     if isinstance(cache, Tensor):
         return int(cache.shape[-2]) if cache.dim() == 4 else 0
-    length = getattr(cache, "get_seq_length", None) or getattr(cache, "length", 0)
-    return int(length() if callable(length) else length)
+    counted = getattr(cache, "get_seq_length", None)
+    return int(counted() if callable(counted) else getattr(cache, "length", 0))
 
 
 def in_backward() -> bool:

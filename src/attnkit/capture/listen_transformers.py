@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from attnkit.capture.foreign import Call
+from attnkit.capture.listen_functions import FunctionListener
+from attnkit.capture.listen_modules import Running
 from attnkit.layers.model_operator import Wishes
-
-# told(module, call, dropout)
-Told = Callable[[nn.Module, Call, float], None]
+from attnkit.layers.transformers import ModelAttention
 
 
 @contextmanager
-def transformers_heard(knows: Callable[[nn.Module], bool], hushed: Callable[[], Any], told: Told) -> Iterator[None]:
+def transformers_heard(running: Running, listener: FunctionListener, told: Callable[..., None]) -> Iterator[None]:
     """Tell of each call of eager and scaled dot product attention, whose arguments say all there is.
 
-    An attention of another name runs as it is, and is heard by what it calls. Does nothing where transformers has not
-    been imported.
+    `told` is called with (module, call, dropout). An attention of another name runs as it is and is heard by what it
+    calls, or `told` is called with (module, why not). Does nothing where transformers has not been imported.
     """
     interface = getattr(sys.modules.get("transformers.modeling_utils"), "AttentionInterface", None)
     original = getattr(interface, "get_interface", None)
@@ -31,13 +31,20 @@ def transformers_heard(knows: Callable[[nn.Module], bool], hushed: Callable[[], 
 
     def get_interface(self: Any, attn_implementation: str, default: Any) -> Any:
         function = original(self, attn_implementation, default)
-        if function is not default and function is not plain:
+        if isinstance(function, ModelAttention):
             return function
+        hidden = function is not default and function is not plain
 
         def attending(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if torch.compiler.is_compiling() or not knows(module):
+            if torch.compiler.is_compiling() or module not in running.names:
                 return function(module, query, key, value, *args, **kwargs)
-            with hushed():
+            if hidden:
+                told(
+                    module,
+                    f"{attn_implementation!r} of transformers, which calls no attention of torch's that is heard",
+                )
+                return function(module, query, key, value, *args, **kwargs)
+            with listener.hushed():
                 out, weights = function(module, query, key, value, *args, **kwargs)
             mask = args[0] if args else kwargs.get("attention_mask")
             call = _read(module, query, key, value, mask, kwargs, out, function is plain)
@@ -55,7 +62,14 @@ def transformers_heard(knows: Callable[[nn.Module], bool], hushed: Callable[[], 
 
 
 def _read(
-    module: nn.Module, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, asked: dict[str, Any], out: Tensor, is_plain: bool
+    module: nn.Module,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    asked: dict[str, Any],
+    out: Tensor,
+    is_plain: bool,
 ) -> Call:
     """The call in torch's words: `sdpa` is causal by itself where nobody gives a mask, `eager` never is."""
     T, S = q.shape[2], k.shape[2]

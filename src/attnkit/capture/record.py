@@ -41,12 +41,13 @@ def capture(
     tokenizer: Any = None,
     budget: str | int | None = None,
 ) -> Iterator[Capture]:
-    """Record the attention of one input: `with capture(model) as seen: model(**x)`; the model's answers stay as they are.
+    """Record the attention of one input, bit for bit as it is: `with capture(model) as seen: model(**x)`.
 
-    Heard are layers of ours, every caller of `F.scaled_dot_product_attention`, `nn.MultiheadAttention` and what is built
-    of it, and models of transformers with any of their attentions. A block holds one input: one forward pass, or the
-    steps of one `generate` with a cache, which come to one map. A layer is called as its module is in the model, with
-    `:2` and so on where it attends again in the same pass.
+    Heard are layers of ours, every caller of `F.scaled_dot_product_attention`, `nn.MultiheadAttention` and what is
+    built of it, models of transformers with any of their attentions, and attention written out by hand as a softmax of
+    scores times values. A block holds one input: one forward pass, or the steps of one `generate` with a cache, which
+    come to one map. A layer is called as its module is in the model, with `:2` and so on where it attends again in the
+    same pass.
 
     `level`: "stats" keeps a number a query or key and head, and nothing of the size of T x D past a call; "maps" also
     pooled maps of at most `blocks` a side and the `edges` heaviest keys a query; "full" also queries, keys and values.
@@ -76,7 +77,12 @@ def capture(
 
     def told(module: nn.Module, *heard: Any) -> None:
         with listener.hushed():
-            (recorder.seen if isinstance(heard[0], Seen) else recorder.told)(module, *heard)
+            if isinstance(heard[0], Seen):
+                recorder.seen(module, *heard)
+            elif isinstance(heard[0], str):
+                recorder.missed(heard[0])
+            else:
+                recorder.told(module, *heard)
 
     token = _open.set(True)
     try:
@@ -84,9 +90,10 @@ def capture(
             stack.enter_context(_slow_path(model, seen))
             stack.enter_context(running.followed())
             stack.enter_context(hearing(tappable_layers(model), told))
-            stack.enter_context(transformers_heard(running.names.__contains__, listener.hushed, told))
+            stack.enter_context(transformers_heard(running, listener, told))
             stack.enter_context(listener)
             yield seen
+            listener.forget()
     finally:
         _open.reset(token)
     recorder.finish()
@@ -147,7 +154,7 @@ def _wanted(level: str, rows: int | None, statistics: Sequence[str] | None, bloc
         if count is not None and count < least:
             raise ValueError(f"{name} must be at least {least}; got {count}")
     names = None if statistics is None else chosen(tuple(statistics))
-    return Wanted(level, names, rows, blocks, edges)  # type: ignore[arg-type]
+    return Wanted(level, names, rows, blocks, edges)
 
 
 def _check_model(model: object) -> None:
@@ -156,9 +163,13 @@ def _check_model(model: object) -> None:
     for name, module in model.named_modules():
         where = f"{name} ({type(module).__name__})" if name else type(module).__name__
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
-            raise ValueError(f"{where} is compiled, and its program shows no attention; capture the model before compiling")
+            raise ValueError(
+                f"{where} is compiled, and its program shows no attention; capture the model before compiling"
+            )
         if isinstance(module, torch.jit.ScriptModule):
-            raise ValueError(f"{where} is TorchScript, which runs where nobody can listen; capture the model it was made of")
+            raise ValueError(
+                f"{where} is TorchScript, which runs where nobody can listen; capture the model it was made of"
+            )
 
 
 @contextmanager
@@ -174,8 +185,8 @@ def _slow_path(model: nn.Module, seen: Capture) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
     if fast:
         seen.notes.append(
-            "torch's fast path for nn.MultiheadAttention and nn.TransformerEncoderLayer was off while listening: without "
-            "gradients its answers differ from these in the last digits, and on padding"
+            "torch's fast path for nn.MultiheadAttention and nn.TransformerEncoderLayer was off while listening: "
+            "without gradients its answers differ from these in the last digits, and on padding"
         )
 
 
@@ -186,14 +197,16 @@ def _check_heard(model: nn.Module, recorder: Recorder, running: Running) -> None
     if seen.layers:
         seen.notes += [f"not heard: {one}" for one in silent if "ttention" in one or "attn" in one]
         seen.notes += [
-            f"{name}: rows of the map are off the layer's own output by {error:.2g} of its size, so that this attention "
-            "does more than was heard of it"
+            f"{name}: rows of the map are off the layer's own output by {error:.2g} of its size, so that this "
+            "attention does more than was heard of it"
             for name, error in recorder.doubtful.items()
         ]
         return
     kind = type(model).__name__
     if recorder.passed:
-        raise ValueError(f"focus names no layer of {kind}; those with attention are {', '.join(sorted(recorder.passed))}")
+        raise ValueError(
+            f"focus names no layer of {kind}; those with attention are {', '.join(sorted(recorder.passed))}"
+        )
     if running.turn == 0:
         raise ValueError(f"nothing was captured: {kind} was not called in the block")
     if silent:

@@ -28,7 +28,7 @@ DROPPED = "dropout fell on the weights, and the map is that before it"
 
 @dataclass(eq=False)
 class Track:
-    """One layer over the steps of a block: `keys` so far, which of them are real, and the last to know them again by."""
+    """One layer over the steps of a block: `keys` so far, which are real, and the last to know them again by."""
 
     name: str
     kind: Kind
@@ -48,7 +48,9 @@ class Track:
 class Recorder:
     """Names calls, says what they came to, counts them, and puts the steps of a generation together."""
 
-    def __init__(self, running: Running, wanted: Wanted, focus: Focus | None, measure: Measure, capture: Capture) -> None:
+    def __init__(
+        self, running: Running, wanted: Wanted, focus: Focus | None, measure: Measure, capture: Capture
+    ) -> None:
         self.running, self.wanted, self.focus, self.measure, self.capture = running, wanted, focus, measure, capture
         self.tracks: dict[str, Track] = {}
         self.silent: dict[str, str] = {}
@@ -68,11 +70,22 @@ class Recorder:
         if frame is not None:
             self._foreign(frame, call, dropout, None)
 
-    def missed(self, what: str) -> None:
-        """Something that cannot be recorded ran in the innermost module."""
+    def missed(self, what: str, name: str | None = None) -> None:
+        """Something that cannot be recorded ran in the module of that name, or the innermost."""
+        name = self.running_name() if name is None else name
+        if name:
+            self.silent.setdefault(name, what)
+
+    def running_name(self) -> str:
+        """The innermost module that is running and more than a softmax; empty where none of the model's is."""
+        frame = next((one for one in reversed(self.running.frames) if not isinstance(one.module, nn.Softmax)), None)
+        return "" if frame is None else frame.name or type(frame.module).__name__
+
+    def running_batch(self) -> int | None:
+        """Texts that the innermost module was given, where its first argument says it."""
         frame = self.running.innermost()
-        if frame is not None:
-            self.silent.setdefault(frame.name or type(frame.module).__name__, what)
+        given = [] if frame is None else [*frame.args, *frame.kwargs.values()]
+        return next((one.shape[0] for one in given if isinstance(one, Tensor) and one.dim() > 1), None)
 
     def seen(self, module: nn.Module, one: Seen) -> None:
         """A call of a layer of ours, or of an operator of ours in another library's module."""
@@ -135,7 +148,12 @@ class Recorder:
             self._query_keep[stack] = asked.where.query_keep
             track.pattern = asked.pattern
         q, k, v = call.q_BHTD, call.k_BGSD, call.v_BGSE
-        self._add(track, Seen(name, asked.spec, q, k, v, asked.where, asked.params, None, call.out_BHTE), forgotten, dropout > 0)
+        self._add(
+            track,
+            Seen(name, asked.spec, q, k, v, asked.where, asked.params, None, call.out_BHTE),
+            forgotten,
+            dropout > 0,
+        )
 
     def _kind(self, frame: Frame | None, other_text: bool | None, T: int, S: int, causal: bool) -> Kind:
         if other_text is None and frame is not None and frame.given(OTHER_TEXT) is not None:
@@ -153,8 +171,8 @@ class Recorder:
         if found is not None:
             if found.turn != self.running.turn and self.running.held() == 0:
                 raise ValueError(
-                    f"{name} ran a second time in one capture, on keys of no earlier step; open a block for each input, "
-                    "and generate with a cache (use_cache=True)"
+                    f"{name} ran a second time in one capture, on keys of no earlier step; open a block for each "
+                    "input, and generate with a cache (use_cache=True)"
                 )
             found.turn = self.running.turn
             return found

@@ -53,7 +53,9 @@ def _where(parts: Sequence[Seen], T: int, S: int, keep_BS: Tensor | None) -> Whe
     query_keep = None
     if any(one.query_keep is not None for one in wheres):
         B = max(one.q_BHTD.shape[0] for one in parts)
-        rows = [one.key_position.new_ones(1, one.T).bool() if one.query_keep is None else one.query_keep for one in wheres]
+        rows = [
+            one.key_position.new_ones(1, one.T).bool() if one.query_keep is None else one.query_keep for one in wheres
+        ]
         query_keep = torch.cat([one.expand(B, -1) for one in rows], dim=1)
     positions = [one.query_position for one in wheres]
     if any(one.dim() > 1 for one in positions):
@@ -89,7 +91,7 @@ def _operator(steps: Sequence[Step], where: Where, S: int) -> tuple[Attention, P
 
 
 def _one_rule(steps: Sequence[Step], where: Where) -> Attention | None:
-    """An operator of one of the steps whose pattern lets the pairs of all of them meet, and no others; None if none is."""
+    """The operator of one of the steps whose pattern lets the pairs of all of them meet and no others, if one is."""
     specs = [one.seen.spec for one in steps]
     for spec in dict.fromkeys(specs):
         if all(_same_pairs(spec, step, where) for step in steps):
@@ -112,7 +114,7 @@ def _same_pairs(spec: Attention, step: Step, where: Where) -> bool:
 
 
 def _row_block(step: Step, S: int, whole: bool) -> Tensor:
-    """What is added to this step's scores, (B or 1, H, T, S): its bias, and all that hides a pair if no pattern does."""
+    """What is added to this step's scores, (B or 1, H, T, S): its bias, and what hides a pair if no pattern does."""
     seen = step.seen
     assert isinstance(seen.spec, Pairwise)
     H, T, here = seen.q_BHTD.shape[1], seen.where.T, seen.where.S
@@ -143,7 +145,10 @@ def merged(parts: Sequence[CapturedLayer], forgotten: Sequence[int], keep_BS: Te
         own = [torch.arange(one.T) if one.rows is None else one.rows.cpu() for one in parts]
         rows = torch.cat([index + start for index, start in zip(own, starts, strict=True)])
     if any(one.query_keep is not None for one in parts):
-        own = [torch.ones(one.batch, one.T, dtype=torch.bool) if one.query_keep is None else one.query_keep for one in parts]
+        own = [
+            torch.ones(one.batch, one.T, dtype=torch.bool) if one.query_keep is None else one.query_keep
+            for one in parts
+        ]
         query_keep = torch.cat([one.expand(first.batch, -1) for one in own], dim=1)
     undefined = {name: reason for one in parts for name, reason in one.undefined.items() if name not in names}
     return replace(

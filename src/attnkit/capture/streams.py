@@ -105,7 +105,7 @@ def _candidates(capture: Capture, running: Running, stream: str) -> list[Tensor]
 
 
 def _words(tokenizer: Any, ids: list[int]) -> list[str]:
-    """One word an id, by a tokenizer of transformers (`convert_ids_to_tokens`), of tokenizers (`id_to_token`) or ours."""
+    """One word an id, by a tokenizer of transformers, of tokenizers or of ours."""
     if hasattr(tokenizer, "convert_ids_to_tokens"):
         words = list(tokenizer.convert_ids_to_tokens(ids))
     elif hasattr(tokenizer, "id_to_token"):

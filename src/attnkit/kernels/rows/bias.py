@@ -68,6 +68,11 @@ def any_bias(position: Position, heads: int, params: Params) -> ByAutograd:
     def step(x: Tensor, place: Place, *own: Tensor) -> Tensor:
         named = dict(zip(names, own, strict=True))
         bias = position.bias(place.where.i, place.where.j, named, heads, x.dtype)
-        return x if bias is None else x + bias.to(x.dtype)
+        if bias is None:
+            return x
+        if bias.shape[0] > 1:
+            # Positions are of this item alone; a bias that is handed in for a call may hold those of all.
+            bias = bias[place.item : place.item + 1]
+        return x + bias.to(x.dtype)
 
     return ByAutograd(step, tuple(params.values()))
