@@ -15,7 +15,9 @@ SENTENCES = (
 KINDS = ("sink", "previous", "next", "diagonal", "local", "duplicate", "induction", "diffuse", "stripe", "delimiter")
 
 
-def maps_of(tokens: list[str], layers: int, heads: int, seed: int, sharp: float = 1.0) -> tuple[Tensor, list[list[str]]]:
+def maps_of(
+    tokens: list[str], layers: int, heads: int, seed: int, sharp: float = 1.0
+) -> tuple[Tensor, list[list[str]]]:
     """(layers, heads, T, T) of bidirectional attention, and the kind of each head."""
     generator = torch.Generator().manual_seed(seed)
     T = len(tokens)
@@ -59,7 +61,9 @@ def example(second: bool = False, layers: int = 6, heads: int = 8) -> Capture:
     ]
     generator = torch.Generator().manual_seed(1)
     noise = torch.rand(len(tokens), generator=generator) * 0.12
-    told = torch.tensor([1.0 if t in {"keeper", "lamp", "lantern"} else 0.35 if t in {"safe", "letter"} else 0.0 for t in tokens])
+    told = torch.tensor(
+        [1.0 if t in {"keeper", "lamp", "lantern"} else 0.35 if t in {"safe", "letter"} else 0.0 for t in tokens]
+    )
     explanations: list[dict[str, object]] = [
         {"method": "occlusion", "stream": "text", "item": 0, "scores": (told + noise - 0.06).tolist(),
          "verdict": "faithful", "details": {"comprehensiveness": 0.41, "random": 0.06, "interval": [0.35, 0.47]}},

@@ -17,6 +17,7 @@ SCRIPTS = (
 )  # fmt: skip
 _IMPORT = re.compile(r"^import \{([^}]*)\} from \"\./(\w+)\.js\";$", re.MULTILINE)
 _EXPORTED = re.compile(r"^export (?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
+STYLES = ("theme", "page", "parts", "print")
 _MARK = re.compile(r"\{\{(\w+)\}\}")
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
@@ -79,7 +80,8 @@ def script() -> str:
 
 def style() -> str:
     """The page's style sheet, without indents."""
-    return "\n".join(line.strip() for line in (_read("page.css") + _read("print.css")).splitlines() if line.strip())
+    sheet = "".join(_read(f"{name}.css") for name in STYLES)
+    return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
 
 
 def _fill(frame: str, title: str, data: str) -> str:

@@ -40,9 +40,7 @@ class Blob:
         return b"".join([MAGIC, len(packed).to_bytes(4, "little"), packed, *self._chunks])
 
 
-def capture_data(
-    capture: Capture, blob: Blob, room: int, focus: tuple[str, int] | None = None
-) -> dict[str, Any]:
+def capture_data(capture: Capture, blob: Blob, room: int, focus: tuple[str, int] | None = None) -> dict[str, Any]:
     """What the header says of a capture, whose arrays go into `blob` in at most about `room` bytes.
 
     Names, tokens, checks, roles, explanations and the figures per head are always there and exact. `focus` (a layer's

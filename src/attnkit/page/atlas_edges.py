@@ -120,9 +120,7 @@ def keep_edges(layers: Sequence[LayerEdges | None], room: int) -> KeptEdges:
     return KeptEdges(last.layers, said, last.size)
 
 
-def _pack(
-    layers: Sequence[LayerEdges | None], least: float, bits: int, guarantee: bool, level: int = 6
-) -> KeptEdges:
+def _pack(layers: Sequence[LayerEdges | None], least: float, bits: int, guarantee: bool, level: int = 6) -> KeptEdges:
     packed = [one.packed(least, bits, guarantee, level) if one else None for one in layers]
     return KeptEdges(packed, None, sum(len(one.data) for one in packed if one))
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from attnkit.page.curves import curve
+from attnkit.page.watched import watched_section
+
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
 table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.25rem .7rem;text-align:left}
@@ -15,7 +18,6 @@ summary{cursor:pointer}td small{display:block;white-space:nowrap}
 """
 _MOST_CLASSES = 30
 _MOST_CONFUSIONS = 20
-_WIDTH, _HEIGHT, _MARGIN = 640, 220, 40
 
 
 def report_page(title: str, metrics: Mapping[str, Any], facts: Mapping[str, str], sentences: Sequence[str]) -> str:
@@ -26,6 +28,7 @@ def report_page(title: str, metrics: Mapping[str, Any], facts: Mapping[str, str]
         f'<div class="box"><b>How these figures were made.</b> {escape(str(metrics["protocol"]))}.</div>',
         _measures(metrics),
         _curves(metrics["history"]),
+        watched_section(metrics["history"]),
         _confusion(metrics["confusion"]),
         _facts(facts),
         "<h2>What was inferred and decided</h2><ul>" + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>",
@@ -72,29 +75,9 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> str:
     if not history:
         return ""
     lines = [("training loss", "#b3541e", "train_loss"), ("validation loss", "#1e5fb3", "loss")]
-    drawn = _curve(history, lines)
-    measured = _curve(history, [(f"validation {history[0]['measure']}", "#2f7d32", "value")])
+    drawn = curve(history, lines)
+    measured = curve(history, [(f"validation {history[0]['measure']}", "#2f7d32", "value")])
     return f"<h2>Training</h2>{drawn}{measured}"
-
-
-def _curve(history: Sequence[Mapping[str, Any]], lines: Sequence[tuple[str, str, str]]) -> str:
-    values = [float(line[key]) for line in history for _, _, key in lines]
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
-    last = max(int(line["step"]) for line in history) or 1
-    paths, legend = [], []
-    for name, color, key in lines:
-        points = " ".join(
-            f"{_MARGIN + int(line['step']) / last * (_WIDTH - 2 * _MARGIN):.1f},"
-            f"{_HEIGHT - 25 - (float(line[key]) - low) / span * (_HEIGHT - 45):.1f}"
-            for line in history
-        )
-        paths.append(f'<polyline fill="none" stroke="{color}" stroke-width="2" points="{points}"/>')
-        legend.append(f'<span style="color:{color}">■</span> {escape(name)}')
-    texts = [(2, 18, f"{high:.3g}"), (2, _HEIGHT - 25, f"{low:.3g}"), (_WIDTH - 110, _HEIGHT - 6, f"step {last:,}")]
-    labels = "".join(f'<text x="{x}" y="{y}" font-size="11">{text}</text>' for x, y, text in texts)
-    size = f'width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{escape(lines[0][0])}"'
-    return f"<p>{' &nbsp; '.join(legend)}</p><svg {size}>{''.join(paths)}{labels}</svg>"
 
 
 def _confusion(confusion: Mapping[str, Any] | None) -> str:

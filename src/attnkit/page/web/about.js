@@ -27,7 +27,7 @@ export function drawAbout(model) {
   const where = layers.length === 1 ? "in the one layer" : `in all ${count(layers.length)} layers`;
   if (worst.length) {
     badge.className = "badge bad";
-    badge.textContent = `✗ ${count(worst.length)} of ${count(layers.length)} layers differ from what the model computed`;
+    badge.textContent = `✗ ${count(worst.length)} of ${count(layers.length)} layers differ from the model's output`;
   } else if (unknown.length) {
     badge.className = "badge unknown";
     badge.textContent = `? ${count(unknown.length)} of ${count(layers.length)} layers could not be checked`;
@@ -41,31 +41,41 @@ export function drawAbout(model) {
   document.getElementById("notes-count").textContent = notes.length
     ? `${count(notes.length)} ${notes.length === 1 ? "note" : "notes"}, and each layer's check`
     : "Each layer's check";
-  document.getElementById("notes").replaceChildren(...notes.slice(0, MOST_LINES).map((note) => element("li", {}, note)));
-  document.getElementById("checks").replaceChildren(
-    ...layers.slice(0, MOST_LINES).map(({ layer, c }) =>
-      element(
-        "li",
-        { class: checkKind(layer.check) },
-        element("b", {}, `${model.second ? `${"AB"[c]}: ` : ""}${layer.name}`),
-        ` ${checkSentence(layer.check)}`,
-      ),
-    ),
-  );
+  document
+    .getElementById("notes")
+    .replaceChildren(...notes.slice(0, MOST_LINES).map((note) => element("li", {}, note)));
+  document
+    .getElementById("checks")
+    .replaceChildren(
+      ...layers
+        .slice(0, MOST_LINES)
+        .map(({ layer, c }) =>
+          element(
+            "li",
+            { class: checkKind(layer.check) },
+            element("b", {}, `${model.second ? `${"AB"[c]}: ` : ""}${layer.name}`),
+            ` ${checkSentence(layer.check)}`,
+          ),
+        ),
+    );
   document.getElementById("facts").textContent = factsOf(model);
 }
 
 function factsOf(model) {
   const { layers } = model.first;
   const heads = layers.reduce((sum, layer) => sum + layer.heads, 0);
-  const [longest, batch] = [Math.max(...layers.map((l) => Math.max(l.T, l.S))), Math.max(...layers.map((l) => l.batch))];
+  const [longest, batch] = [
+    Math.max(...layers.map((l) => Math.max(l.T, l.S))),
+    Math.max(...layers.map((l) => l.batch)),
+  ];
   const parts = [
     `${count(layers.length)} ${layers.length === 1 ? "layer" : "layers"}`,
     `${count(heads)} ${heads === 1 ? "head" : "heads"}`,
     `${count(longest)} tokens`,
   ];
   if (batch > 1) parts.push(`${count(batch)} texts`);
-  if (model.second) parts.push(`A: ${model.first.header.title || "first"}`, `B: ${model.second.header.title || "second"}`);
+  if (model.second)
+    parts.push(`A: ${model.first.header.title || "first"}`, `B: ${model.second.header.title || "second"}`);
   return parts.join("  ·  ");
 }
 
@@ -78,9 +88,9 @@ export function drawHelp(dialog) {
     element(
       "p",
       {},
-      "Each cell of the atlas is a head. Open one to see its map: a row is a query, a column a key it may read. Point at a " +
-        "word: what it reads is filled blue, who reads it is underlined orange. A click pins it. Scroll on the map to come " +
-        "closer, drag to move.",
+      "Each cell of the atlas is a head. Open one to see its map: a row is a query, a column a key it may read. " +
+        "Point at a word: what it reads is filled blue, who reads it is underlined orange. A click pins it. " +
+        "Scroll on the map to come closer, drag to move.",
     ),
     list,
     close,

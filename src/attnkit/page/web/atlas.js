@@ -61,7 +61,10 @@ export class Atlas {
     for (const layer of layers) {
       for (let head = 0; head < this.model.first.layers[layer].heads; head += 1) {
         if (this.which === "diff") all.push(this.value(layer, head));
-        else this.model.captures.forEach((_, c) => all.push(this.model.value(c, layer, head, state.stat, state.summary, state.item)));
+        else
+          this.model.captures.forEach((_, c) =>
+            all.push(this.model.value(c, layer, head, state.stat, state.summary, state.item)),
+          );
       }
     }
     const known = all.filter((value) => !Number.isNaN(value));
@@ -176,7 +179,8 @@ export class Atlas {
     const lines = [`${layer.name} · head ${cell.head}`];
     const stat = this.model.statistics.get(state.stat);
     if (stat && Number.isNaN(cell.value)) lines.push(`${stat.title}: ${layer.undefined[stat.name] || "not captured"}`);
-    else if (stat) lines.push(`${this.which === "diff" ? "Change of " : ""}${stat.title}: ${show(cell.value, stat.unit)}`);
+    else if (stat)
+      lines.push(`${this.which === "diff" ? "Change of " : ""}${stat.title}: ${show(cell.value, stat.unit)}`);
     if (cell.role) lines.push(`${cell.role.role.replaceAll("_", " ")} (${show(score(cell))})`);
     return lines;
   }
@@ -248,4 +252,3 @@ export function drawRamp(context, x, y, width, height, diverging) {
   context.lineWidth = 1;
   context.strokeRect(x + 0.5, y + 0.5, width - 1, height - 1);
 }
-

@@ -9,7 +9,18 @@ const DIVERGING = {
   dark: ["#8cc8ff", "#3f8fd6", "#22507f", "#1b2028", "#7d4714", "#d6802a", "#ffc27a"],
 };
 // Okabe and Ito's colours; a role's letter is written on it too, so colour is never alone.
-const KINDS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#7f7f7f", "#8250c4", "#a0522d"];
+const KINDS = [
+  "#0072b2",
+  "#e69f00",
+  "#009e73",
+  "#cc79a7",
+  "#56b4e9",
+  "#d55e00",
+  "#b8a900",
+  "#7f7f7f",
+  "#8250c4",
+  "#a0522d",
+];
 const STEPS = 256;
 const tables = new Map();
 

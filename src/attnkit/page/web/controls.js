@@ -10,13 +10,17 @@ const MOST_CHOICES = 200;
 const SCALES = ["linear", "log", "row", "percentile"];
 
 export function wireControls(model) {
-  fill("stat", [...model.statistics.values()].map((one) => [one.name, one.title]));
+  fill(
+    "stat",
+    [...model.statistics.values()].map((one) => [one.name, one.title]),
+  );
   if (roleNames(model).length) byId("stat").append(new Option("Role", "role"));
   else byId("sort").querySelector('[value="role"]').remove();
   for (const id of ["stat", "summary", "sort", "scale", "shade", "show"]) {
     byId(id).addEventListener("change", () => change({ [id]: byId(id).value }));
   }
-  for (const id of ["sinks", "specials", "join"]) byId(id).addEventListener("change", () => change({ [id]: byId(id).checked }));
+  for (const id of ["sinks", "specials", "join"])
+    byId(id).addEventListener("change", () => change({ [id]: byId(id).checked }));
   byId("threshold").addEventListener("input", () => change({ threshold: Number(byId("threshold").value) }));
   byId("zoom-in").addEventListener("click", () => zoomPinned(0.5));
   byId("zoom-out").addEventListener("click", () => zoomPinned(2));
@@ -39,9 +43,15 @@ function wireItems(model) {
   const beginning = (item) => {
     const layer = model.first.layers[0];
     const words = layer.key_stream ? model.first.tokens(0, item, "key").slice(0, 9).join(" ") : "";
-    return `${item + 1} of ${batch}: ${words.replace(/[▁Ġ\s]+/g, " ").replaceAll(" ##", "").slice(0, 44)}`;
+    return `${item + 1} of ${batch}: ${words
+      .replace(/[▁Ġ\s]+/g, " ")
+      .replaceAll(" ##", "")
+      .slice(0, 44)}`;
   };
-  fill("item", Array.from({ length: Math.min(batch, MOST_CHOICES) }, (_, item) => [String(item), beginning(item)]));
+  fill(
+    "item",
+    Array.from({ length: Math.min(batch, MOST_CHOICES) }, (_, item) => [String(item), beginning(item)]),
+  );
   byId("item").addEventListener("change", () => change({ item: Number(byId("item").value), token: -1 }));
 }
 
@@ -51,7 +61,9 @@ function wireGroups(model) {
   byId("groups").replaceChildren(
     ...model.groups.map((group) => {
       const button = element("button", { type: "button" }, group.label);
-      button.addEventListener("click", () => change({ layer: group.layers[0], head: 0, token: -1, shade: "attention" }));
+      button.addEventListener("click", () =>
+        change({ layer: group.layers[0], head: 0, token: -1, shade: "attention" }),
+      );
       return button;
     }),
   );
@@ -64,7 +76,9 @@ export function showState(model) {
   byId("threshold").value = String(state.threshold);
   byId("threshold-said").textContent = state.threshold ? `${Math.round(state.threshold * 100)} %` : "off";
   const group = model.groupOf(state.layer);
-  [...byId("groups").children].forEach((button, n) => button.setAttribute("aria-pressed", String(model.groups[n] === group)));
+  [...byId("groups").children].forEach((button, n) =>
+    button.setAttribute("aria-pressed", String(model.groups[n] === group)),
+  );
 }
 
 export function setTheme(name) {
@@ -90,7 +104,8 @@ export function wireTheme() {
   } catch {
     chosen = null;
   }
-  document.documentElement.dataset.theme = chosen === "dark" || chosen === "light" ? chosen : dark.matches ? "dark" : "light";
+  document.documentElement.dataset.theme =
+    chosen === "dark" || chosen === "light" ? chosen : dark.matches ? "dark" : "light";
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
 }
 

@@ -36,7 +36,10 @@ export class Binary {
   array(meta) {
     if (!meta) return Promise.resolve(null);
     if (!this.arrays.has(meta.chunk)) {
-      this.arrays.set(meta.chunk, this.chunk(meta.chunk).then((bytes) => decodeArray(bytes, meta)));
+      this.arrays.set(
+        meta.chunk,
+        this.chunk(meta.chunk).then((bytes) => decodeArray(bytes, meta)),
+      );
     }
     return this.arrays.get(meta.chunk);
   }
@@ -44,7 +47,10 @@ export class Binary {
   edges(meta) {
     if (!meta) return Promise.resolve(null);
     if (!this.arrays.has(meta.chunk)) {
-      this.arrays.set(meta.chunk, this.chunk(meta.chunk).then((bytes) => decodeEdges(bytes, meta)));
+      this.arrays.set(
+        meta.chunk,
+        this.chunk(meta.chunk).then((bytes) => decodeEdges(bytes, meta)),
+      );
     }
     return this.arrays.get(meta.chunk);
   }

@@ -12,7 +12,7 @@ export function drawHeading(model) {
   document.getElementById("head-check").className = `check ${checkKind(layer.check)}`;
 }
 
-// An error over 1e-3 of the output's size is more than rounding: the picture is then of something else than the model did.
+// An error over 1e-3 of the output's size is more than rounding: the picture is then not of what the model did.
 export function checkKind(check) {
   if (!check.finite) return "bad";
   if (check.error === null) return "unknown";
@@ -41,7 +41,9 @@ export function drawFigures(root, model) {
   model.captures.forEach((_, c) => {
     for (const one of (role(c) || []).slice(0, 3)) {
       const label = `${model.second ? `${"AB"[c]}: ` : ""}${String(one.role).replaceAll("_", " ")}`;
-      roles.append(element("span", { class: "role", title: evidence(one) }, element("b", {}, label), ` ${show(one.score)}`));
+      roles.append(
+        element("span", { class: "role", title: evidence(one) }, element("b", {}, label), ` ${show(one.score)}`),
+      );
     }
   });
   const own = model.first.layers[layer];
@@ -65,7 +67,13 @@ export function drawFigures(root, model) {
     lines.push(line);
   }
   const top = model.second
-    ? [element("div", { class: "figure top" }, ...["", "A", "B", "B − A"].map((t) => element("span", { class: t ? "value" : "name" }, t)))]
+    ? [
+        element(
+          "div",
+          { class: "figure top" },
+          ...["", "A", "B", "B − A"].map((t) => element("span", { class: t ? "value" : "name" }, t)),
+        ),
+      ]
     : [];
   root.replaceChildren(roles, ...top, ...lines);
   roles.hidden = !roles.childNodes.length;
@@ -88,10 +96,17 @@ export function drawNamed(root, label, weights, nameOf, side) {
   const items = order.slice(0, MOST_NAMED).map(([token, weight]) => {
     const bar = element("i", {});
     bar.style.width = `${Math.round((46 * Math.abs(weight)) / (most || 1))}px`;
-    const item = element("button", { class: "named", type: "button", title: `token ${token}` }, bar, element("b", {}, nameOf(token)), ` ${show(weight)}`);
+    const item = element(
+      "button",
+      { class: "named", type: "button", title: `token ${token}` },
+      bar,
+      element("b", {}, nameOf(token)),
+      ` ${show(weight)}`,
+    );
     item.addEventListener("click", () => change({ token, side }));
     return item;
   });
-  const rest = order.length > MOST_NAMED ? [element("span", { class: "muted" }, `and ${order.length - MOST_NAMED} more`)] : [];
+  const rest =
+    order.length > MOST_NAMED ? [element("span", { class: "muted" }, `and ${order.length - MOST_NAMED} more`)] : [];
   root.replaceChildren(element("span", { class: "label" }, label), ...items, ...rest);
 }

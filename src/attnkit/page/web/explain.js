@@ -49,9 +49,16 @@ export class Explanations {
     );
     button.addEventListener("click", () => change({ shade: pressed ? "attention" : `explain:${one.n}` }));
     const name = `${this.model.second ? `${"AB"[one.c]}: ` : ""}${String(one.method).replaceAll("_", " ")}`;
-    const details = Object.entries(one.details || {}).slice(0, 8).map(([key, value]) =>
-      element("div", { class: "figure" }, element("span", { class: "name" }, key.replaceAll("_", " ")), element("span", { class: "value" }, told(value))),
-    );
+    const details = Object.entries(one.details || {})
+      .slice(0, 8)
+      .map(([key, value]) =>
+        element(
+          "div",
+          { class: "figure" },
+          element("span", { class: "name" }, key.replaceAll("_", " ")),
+          element("span", { class: "value" }, told(value)),
+        ),
+      );
     const card = element(
       "article",
       { class: "explanation" },

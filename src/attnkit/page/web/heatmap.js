@@ -63,7 +63,9 @@ export class Heatmap {
   }
 
   get exactNow() {
-    return this.plot && this.plot.w / (view.s1 - view.s0) >= EXACT && (this.head.edges || this.head.exact) && !this.other;
+    return (
+      this.plot && this.plot.w / (view.s1 - view.s0) >= EXACT && (this.head.edges || this.head.exact) && !this.other
+    );
   }
 
   draw() {
@@ -210,7 +212,11 @@ export class Heatmap {
     context.textAlign = "right";
     context.textBaseline = "middle";
     for (const t of ticks(view.t0, view.t1, plot.h / 48)) {
-      context.fillText(String(t), plot.x - 6, Math.max(plot.y + 6, plot.y + ((t - view.t0) / (view.t1 - view.t0)) * plot.h));
+      context.fillText(
+        String(t),
+        plot.x - 6,
+        Math.max(plot.y + 6, plot.y + ((t - view.t0) / (view.t1 - view.t0)) * plot.h),
+      );
     }
     context.textAlign = "center";
     context.textBaseline = "top";
@@ -231,7 +237,8 @@ export class Heatmap {
     const skip = (size) => Math.max(1, Math.ceil(LABEL / size));
     for (let t = Math.ceil(view.t0); t < view.t1; t += skip(py)) {
       const y = plot.y + (t + 0.5 - view.t0) * py;
-      if (y < plot.y + plot.h) context.fillText(clipped(context, shown(this.queryTokens[t]), NAMES - 12), plot.x - 6, y);
+      if (y < plot.y + plot.h)
+        context.fillText(clipped(context, shown(this.queryTokens[t]), NAMES - 12), plot.x - 6, y);
     }
     for (let s = Math.ceil(view.s0); s < view.s1; s += skip(px)) {
       const x = plot.x + (s + 0.5 - view.s0) * px;
@@ -325,7 +332,10 @@ export class Heatmap {
       const mass = this.overview().values[r * pooled.C + c];
       const single = pooled.queryTokens === 1 && pooled.keyTokens === 1;
       if (single) lines.push(`${this.other ? "difference" : "weight"} ${show(mass)}`);
-      else lines.push(`block of ${pooled.queryTokens} × ${pooled.keyTokens}: ${this.other ? "difference of mass" : "mass"} ${show(mass)}`);
+      else
+        lines.push(
+          `block of ${pooled.queryTokens} × ${pooled.keyTokens}: ${this.other ? "change of " : ""}mass ${show(mass)}`,
+        );
     }
     return lines;
   }
@@ -336,9 +346,13 @@ export class Heatmap {
     if (this.exactNow) {
       if (this.head.exact) return "Every weight of this head.";
       if (!this.pairs) return "None of the pairs in sight is in this page; behind, faint: the overview.";
-      return `${count(this.pairs)} ${this.pairs === 1 ? "pair" : "pairs"} in sight, each with its own weight: the heaviest of each query. Behind, faint: the overview.`;
+      const pairs = this.pairs === 1 ? "1 pair" : `${count(this.pairs)} pairs`;
+      return `${pairs} in sight with their own weights: the heaviest of each query. Behind, faint: the overview.`;
     }
-    if (!pooled) return this.head.edges ? "No overview was captured; zoom in for single pairs." : "No map was captured at this level.";
+    if (!pooled)
+      return this.head.edges
+        ? "No overview was captured; zoom in for single pairs."
+        : "No map was captured at this level.";
     const [a, b] = [pooled.queryTokens, pooled.keyTokens];
     if (a === 1 && b === 1) return "Every weight of this head, rounded.";
     return `Overview: each cell is the mean over ${a} queries of their weight on ${b} keys.`;

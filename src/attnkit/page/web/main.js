@@ -69,7 +69,8 @@ class Page {
     asked.token = asked.token < 0 ? -1 : within(asked.token, size);
     asked.threshold = Math.max(0, Math.min(0.95, asked.threshold));
     const names = [...model.statistics.keys()];
-    if (!model.statistics.has(asked.stat) && asked.stat !== "role") asked.stat = names.includes("entropy") ? "entropy" : names[0] || "";
+    if (!model.statistics.has(asked.stat) && asked.stat !== "role")
+      asked.stat = names.includes("entropy") ? "entropy" : names[0] || "";
     Object.assign(state, asked);
   }
 
@@ -77,10 +78,20 @@ class Page {
   figures() {
     const named = (c) => `${"AB"[c]}: ${this.model.captures[c].header.title || ["first", "second"][c]}`;
     const captions = this.model.second ? [named(0), named(1), "B − A"] : [null];
-    const figure = (caption, canvas) => element("figure", {}, ...(caption ? [element("figcaption", {}, caption)] : []), element("div", {}, canvas));
+    const figure = (caption, canvas) =>
+      element("figure", {}, ...(caption ? [element("figcaption", {}, caption)] : []), element("div", {}, canvas));
     const canvases = (label) =>
-      captions.map((caption) => element("canvas", { tabindex: "0", role: "application", "aria-label": caption ? `${label}, ${caption}` : label }));
-    const [atlases, maps] = [canvases("Atlas of layers and heads; arrows choose a head"), canvases("Map of the opened head; rows are queries, columns keys")];
+      captions.map((caption) =>
+        element("canvas", {
+          tabindex: "0",
+          role: "application",
+          "aria-label": caption ? `${label}, ${caption}` : label,
+        }),
+      );
+    const [atlases, maps] = [
+      canvases("Atlas of layers and heads; arrows choose a head"),
+      canvases("Map of the opened head; rows are queries, columns keys"),
+    ];
     byId("atlases").replaceChildren(...atlases.map((canvas, n) => figure(captions[n], canvas)));
     byId("maps").replaceChildren(...maps.map((canvas, n) => figure(captions[n], canvas)));
     this.atlases = atlases.map((canvas, n) => new Atlas(canvas, this.model, n === 2 ? "diff" : n));
@@ -90,7 +101,8 @@ class Page {
   changed(names) {
     if (touches(names, "layer", "head", "item", "join", "show")) this.open();
     if (touches(names, "layer", "head", "stat", "summary", "sort", "item", "theme", "size")) this.drawAtlas();
-    if (touches(names, "scale", "threshold", "sinks", "specials", "view", "theme", "size", "hover", "token", "side")) this.drawMaps();
+    if (touches(names, "scale", "threshold", "sinks", "specials", "view", "theme", "size", "hover", "token", "side"))
+      this.drawMaps();
     if (touches(names, "size")) this.reading.relayout();
     if (touches(names, "shade")) this.reading.rebase();
     if (touches(names, "hover", "token", "side", "sinks", "specials", "theme")) this.reading.shade();
@@ -103,9 +115,17 @@ class Page {
     if (!scales[0]) return;
     drawLegend(byId("legend"), byId("chips"), this.model, scales[0]);
     const stat = this.model.statistics.get(state.stat);
-    const how = { mean: "mean over all tokens", low: "lowest of all tokens", high: "highest of all tokens" }[state.summary];
-    byId("legend-label").textContent = stat ? `${stat.title}, ${how}` : state.stat === "role" ? "What a head does most" : "";
-    if (this.model.second && stat) byId("legend-label").textContent += `; B − A from ${show(scales[2].low)} (blue) to ${show(scales[2].high)} (orange)`;
+    const how = { mean: "mean over all tokens", low: "lowest of all tokens", high: "highest of all tokens" }[
+      state.summary
+    ];
+    byId("legend-label").textContent = stat
+      ? `${stat.title}, ${how}`
+      : state.stat === "role"
+        ? "What a head does most"
+        : "";
+    if (this.model.second && stat)
+      byId("legend-label").textContent +=
+        `; B − A from ${show(scales[2].low)} (blue) to ${show(scales[2].high)} (orange)`;
     byId("stat-doc").textContent = stat ? stat.doc : "";
   }
 
@@ -114,14 +134,18 @@ class Page {
     const asked = JSON.stringify([state.layer, state.head, state.item, state.show, state.join]);
     this.asked = asked;
     const others = model.second ? model.partner(1, state.layer) : -1;
-    const there = others >= 0 && state.head < model.second.layers[others].heads && state.item < model.second.layers[others].batch;
+    const there =
+      others >= 0 && state.head < model.second.layers[others].heads && state.item < model.second.layers[others].batch;
     const [first, second] = await Promise.all([
       model.first.head(state.layer, state.head, state.item),
       there ? model.second.head(others, state.head, state.item) : null,
     ]);
     if (this.asked !== asked) return;
     if (view.T !== first.T || view.S !== first.S) resetView(first.T, first.S);
-    const tokens = (c, n) => [model.captures[c].tokens(n, state.item, "query"), model.captures[c].tokens(n, state.item, "key")];
+    const tokens = (c, n) => [
+      model.captures[c].tokens(n, state.item, "query"),
+      model.captures[c].tokens(n, state.item, "key"),
+    ];
     this.maps[0].show(first, ...tokens(0, state.layer));
     if (this.maps[1]) this.maps[1].show(second, ...(second ? tokens(1, others) : [[], []]));
     if (this.maps[2]) this.maps[2].show(comparable(first, second) ? second : null, ...tokens(0, state.layer), first);
@@ -134,7 +158,8 @@ class Page {
     await rebased;
     const stat = model.statistics.get(state.stat);
     const value = model.value(0, state.layer, state.head, state.stat, state.summary, state.item);
-    byId("said").textContent = `Layer ${state.layer}, head ${state.head}${stat ? `: ${stat.title} ${show(value, stat.unit)}` : ""}`;
+    byId("said").textContent =
+      `Layer ${state.layer}, head ${state.head}${stat ? `: ${stat.title} ${show(value, stat.unit)}` : ""}`;
     document.documentElement.dataset.opened = `${state.layer}.${state.head}`;
   }
 
@@ -154,7 +179,9 @@ class Page {
     drawRamp(context, 0, 2, width, 9, scale.signed);
     context.fillStyle = ink("muted");
     context.font = font(11);
-    const unit = { percentile: "percent of cells are lighter", row: "of the row's largest" }[scale.name] || (map.exactNow ? "weight" : "mass");
+    const unit =
+      { percentile: "percent of cells are lighter", row: "of the row's largest" }[scale.name] ||
+      (map.exactNow ? "weight" : "mass");
     context.fillText(show(scale.low), 0, 25);
     context.textAlign = "center";
     context.fillText(clipped(context, unit, width - 90), width / 2, 25);
@@ -189,14 +216,31 @@ function comparable(first, second) {
 
 async function start() {
   try {
-    if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old for it (it lacks DecompressionStream)");
+    if (typeof DecompressionStream === "undefined")
+      throw new Error("this browser is too old for it (it lacks DecompressionStream)");
     wireTheme();
     const data = byId("attn-data");
     const model = await Model.open(bytesOf(data.textContent));
     data.remove();
     const page = new Page(model);
     await page.begin();
-    globalThis.attnPage = { page, model, state, hover, view, change, zoom, queue, unitsOf, convention, decodeArray, decodeEdges, bytesOf, scaleOf, readHash };
+    globalThis.attnPage = {
+      page,
+      model,
+      state,
+      hover,
+      view,
+      change,
+      zoom,
+      queue,
+      unitsOf,
+      convention,
+      decodeArray,
+      decodeEdges,
+      bytesOf,
+      scaleOf,
+      readHash,
+    };
     document.documentElement.dataset.ready = String(Math.round(performance.now()));
   } catch (error) {
     byId("failed").hidden = false;

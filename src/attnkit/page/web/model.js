@@ -73,7 +73,10 @@ class Capture {
   }
 
   async load() {
-    const [streams, all] = await Promise.all([this.binary.json(this.header.streams), this.binary.array(this.header.summary)]);
+    const [streams, all] = await Promise.all([
+      this.binary.json(this.header.streams),
+      this.binary.array(this.header.summary),
+    ]);
     this.streams = streams;
     let from = 0;
     this.summaries = this.layers.map((layer) => {
@@ -149,7 +152,12 @@ export class Head {
     if (parts.rows) this.rowOf = new Map([...parts.rows].map((t, n) => [t, n]));
     this.queryKeep = parts.queryKeep && parts.queryKeep.subarray(item * layer.T, (item + 1) * layer.T);
     this.keyKeep = parts.keyKeep && parts.keyKeep.subarray(item * layer.S, (item + 1) * layer.S);
-    this.firstKey = this.keyKeep ? Math.max(0, this.keyKeep.findIndex((kept) => kept > 0)) : 0;
+    this.firstKey = this.keyKeep
+      ? Math.max(
+          0,
+          this.keyKeep.findIndex((kept) => kept > 0),
+        )
+      : 0;
   }
 
   row(t) {

@@ -32,7 +32,11 @@ export class PatchPanel {
   set(tokens) {
     this.tokens = tokens;
     this.extra = Math.max(0, tokens.length - this.grid[0] * this.grid[1]);
-    this.units = { start: tokens.map((_, n) => n).concat(tokens.length), unitOf: tokens.map((_, n) => n), text: tokens };
+    this.units = {
+      start: tokens.map((_, n) => n).concat(tokens.length),
+      unitOf: tokens.map((_, n) => n),
+      text: tokens,
+    };
     this.layout();
   }
 

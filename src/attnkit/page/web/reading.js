@@ -29,7 +29,16 @@ export class Reading {
     this.keyTokens = keys;
     this.queryTokens = queries;
     const sides = self ? ["query"] : ["query", "key"];
-    const made = JSON.stringify([sides, layer.query_stream, layer.key_stream, head.T, head.S, head.item, state.join, state.show]);
+    const made = JSON.stringify([
+      sides,
+      layer.query_stream,
+      layer.key_stream,
+      head.T,
+      head.S,
+      head.item,
+      state.join,
+      state.show,
+    ]);
     if (made !== this.made) {
       this.made = made;
       this.build(sides, layer, capture, { query: queries, key: keys });
@@ -49,7 +58,10 @@ export class Reading {
       this.panels[side] = panel;
       const strip = element("canvas", { class: "minimap", "aria-hidden": "true" });
       if (!grid) this.maps.push(new Minimap(strip, panel));
-      const title = sides.length > 1 ? [element("h3", {}, `${side === "query" ? "reads" : "is read"}: ${stream || "learned queries"}`)] : [];
+      const title =
+        sides.length > 1
+          ? [element("h3", {}, `${side === "query" ? "reads" : "is read"}: ${stream || "learned queries"}`)]
+          : [];
       return element("div", { class: "panel" }, ...title, element("div", {}, holder, ...(grid ? [] : [strip])));
     });
     byId("panels").className = sides.length > 1 ? "panels two" : "panels";
@@ -66,7 +78,8 @@ export class Reading {
       choices.push([`stat:${name}`, `${stat ? stat.title : name}, of this head`]);
     }
     for (const one of this.explanations.all) {
-      if ((one.item || 0) === state.item) choices.push([`explain:${one.n}`, `${String(one.method).replaceAll("_", " ")} (${one.verdict})`]);
+      if ((one.item || 0) === state.item)
+        choices.push([`explain:${one.n}`, `${String(one.method).replaceAll("_", " ")} (${one.verdict})`]);
     }
     byId("shade").replaceChildren(...choices.map(([value, label]) => new Option(label, value)));
     byId("shade").value = state.shade;
@@ -97,7 +110,12 @@ export class Reading {
     for (const [side, panel] of Object.entries(this.panels)) {
       const self = head.layer.kind === "self";
       const here = spoken && (self || spoken.side === side) ? spoken.token : -1;
-      panel.shade(self || side === "key" ? reads : null, self || side === "query" ? readers : null, this.base[side] || null, here);
+      panel.shade(
+        self || side === "key" ? reads : null,
+        self || side === "query" ? readers : null,
+        this.base[side] || null,
+        here,
+      );
     }
     for (const map of this.maps) map.draw();
     this.tell(spoken, found);
@@ -107,24 +125,33 @@ export class Reading {
     const title = byId("spoken-title");
     if (!spoken) {
       title.className = "muted";
-      title.textContent = "Point at a word to see what it reads (filled) and who reads it (underlined). A click pins it.";
+      title.textContent =
+        "Point at a word to see what it reads (filled) and who reads it (underlined). A click pins it.";
       byId("spoken-reads").replaceChildren();
       byId("spoken-readers").replaceChildren();
       return;
     }
     const panel = this.panels[spoken.side] || this.panels.query;
     const word = panel.units.text[panel.units.unitOf[spoken.token]];
-    const tokens = spoken.to - spoken.from > 1 ? `tokens ${count(spoken.from)} to ${count(spoken.to - 1)}` : `token ${count(spoken.from)}`;
+    const tokens =
+      spoken.to - spoken.from > 1
+        ? `tokens ${count(spoken.from)} to ${count(spoken.to - 1)}`
+        : `token ${count(spoken.from)}`;
     title.className = "";
     title.replaceChildren(element("b", {}, word), element("span", { class: "muted" }, `  ${tokens}`));
     const keySide = this.panels.key ? "key" : "query";
     if (found.blocks) {
       byId("spoken-reads").replaceChildren(
-        element("span", { class: "muted" }, "None of its single pairs is in this page; the shade is its block's in the overview."),
+        element(
+          "span",
+          { class: "muted" },
+          "None of its single pairs is in this page; the shade is its block's in the overview.",
+        ),
       );
     } else if (found.reads.size) drawNamed(byId("spoken-reads"), "reads", ...this.words(found.reads, keySide), keySide);
     else byId("spoken-reads").replaceChildren();
-    if (found.readers.size) drawNamed(byId("spoken-readers"), "read by", ...this.words(found.readers, "query"), "query");
+    if (found.readers.size)
+      drawNamed(byId("spoken-readers"), "read by", ...this.words(found.readers, "query"), "query");
     else byId("spoken-readers").replaceChildren();
   }
 

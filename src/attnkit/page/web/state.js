@@ -27,7 +27,7 @@ export function onChange(listener) {
   listeners.push(listener);
 }
 
-// Listeners are called once a frame with the names of what changed; "hover" is one of them, and stays out of the address.
+// Listeners are called once a frame with the names of what changed; "hover" is one, and stays out of the address.
 export function change(values) {
   const names = Object.keys(values).filter((name) => state[name] !== values[name]);
   if (!names.length) return;
@@ -59,7 +59,10 @@ function flush() {
 function writeHash() {
   const parts = Object.keys(DEFAULTS)
     .filter((name) => state[name] !== DEFAULTS[name] || name === "layer" || name === "head")
-    .map((name) => `${name}=${encodeURIComponent(Number(state[name]) === state[name] ? state[name] : String(state[name]))}`);
+    .map(
+      (name) =>
+        `${name}=${encodeURIComponent(Number(state[name]) === state[name] ? state[name] : String(state[name]))}`,
+    );
   const hash = `#${parts.join("&")}`;
   if (hash !== location.hash) {
     try {

@@ -147,10 +147,13 @@ export class TextPanel {
     const fill = reads > 0 ? reads : Math.abs(base);
     const hue = reads > 0 || base >= 0 ? "--read" : "--second-rgb";
     word.style.backgroundColor = fill > 0.004 ? `rgba(var(${hue}), ${(0.06 + 0.5 * fill).toFixed(3)})` : "";
-    word.style.boxShadow = read > 0.004 ? `inset 0 -${(1.5 + 3 * read).toFixed(1)}px rgba(var(--second-rgb), ${(0.35 + 0.65 * read).toFixed(2)})` : "";
+    word.style.boxShadow =
+      read > 0.004
+        ? `inset 0 -${(1.5 + 3 * read).toFixed(1)}px rgba(var(--second-rgb), ${(0.35 + 0.65 * read).toFixed(2)})`
+        : "";
   }
 
-  // Shares of 0 to 1 a token: what is read (filled), who reads (underlined), and what lies beneath where nothing is spoken of.
+  // Shares of 0 to 1 a token: what is read (filled), who reads (underlined), and what lies beneath the filling.
   shade(reads, read, base, spoken) {
     Object.assign(this, { reads, read, base, spoken });
     for (const line of this.drawn.values()) for (const word of line.children) this.dress(word, Number(word.dataset.u));

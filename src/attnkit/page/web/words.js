@@ -66,8 +66,8 @@ function begins(token, how) {
   return how === "spaces" ? token.startsWith(" ") : true;
 }
 
-// {start, text, glued, breaks, special, unitOf}: unit u holds the tokens start[u] to start[u + 1] - 1; `glued` units follow
-// without a space, after `breaks` a new line begins. With `join` false each token is a unit of its own.
+// {start, text, glued, breaks, special, unitOf}: unit u holds the tokens start[u] to start[u + 1] - 1; `glued` units
+// follow without a space, after `breaks` a new line begins. With `join` false each token is a unit of its own.
 export function unitsOf(tokens, join = true) {
   const how = convention(tokens);
   const made = { start: [], text: [], glued: [], breaks: [], special: [], unitOf: new Int32Array(tokens.length) };
@@ -81,7 +81,8 @@ export function unitsOf(tokens, join = true) {
     if (broken) text = plain(waiting + token, how) ?? "";
     const fresh = special || begins(token, how);
     const unit = made.start.length - 1;
-    const letters = LETTER.test(previous) && LETTER.test(text.trim()[0] || "") && !WIDE.test(previous) && !WIDE.test(text[0] || "");
+    const letters =
+      LETTER.test(previous) && LETTER.test(text.trim()[0] || "") && !WIDE.test(previous) && !WIDE.test(text[0] || "");
     const small = unit >= 0 && n - made.start[unit] < MOST_PARTS && !made.special[unit];
     const goesOn = waiting ? small : join && small && !fresh && (broken || letters);
     if (goesOn && (join || waiting)) {
