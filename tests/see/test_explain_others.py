@@ -159,6 +159,27 @@ def test_a_model_that_computes_attention_itself_is_not_taken_for_one_without() -
         value_zeroing(subject, item)
 
 
+def test_a_tokenizer_says_what_the_tokens_are_and_which_stay() -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "film"]
+    inner = Tokenizer(WordLevel({name: number for number, name in enumerate(names)}, unk_token="[UNK]"))
+    inner.pre_tokenizer = Whitespace()
+    inner.post_processor = TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    subject = Subject.of_hugging_face(bert(), PreTrainedTokenizerFast(tokenizer_object=inner, **special))
+    item = subject.items(["good film indeed"])[0]
+    assert item.tokens == ("[CLS]", "good", "film", "[UNK]", "[SEP]")
+    assert item.movable == (False, True, True, True, False)
+    assert subject.blank_1T(item).tolist() == [[2, 4, 4, 4, 3]]
+    found = explain_texts(subject, ["good film indeed", "film"], ["occlusion", "rollout", "random"])
+    assert [len(one.scores) for one in found.attributions["occlusion"]] == [5, 3]
+
+
 def test_outputs_of_a_hugging_face_model_say_what_they_are() -> None:
     assert Subject.of_hugging_face(bert(labels=1), replacement=1).kind == "score"
     model = bert()

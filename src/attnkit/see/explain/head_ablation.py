@@ -19,7 +19,7 @@ class HeadEffect:
 
     `value` is the log-odds lost by the explained class (of a score: how much it falls), `loss` how much its
     -log probability rises (of a score: the same as `value`), `changed` the share of texts that are then given another
-    class (of scores: 0). With one text intervals are the value itself.
+    class (of scores: 0). With one text intervals are the value itself, with fewer than six they hold less than 95 %.
     """
 
     layer: str

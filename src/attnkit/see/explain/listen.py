@@ -41,6 +41,8 @@ def listening(network: nn.Module) -> Iterator[list[Seen]]:
 def changed(network: nn.Module, *, values: Change | None = None, output: Change | None = None) -> Iterator[None]:
     """While the block runs, values and mixed outputs of every attention are what `values` and `output` make of them.
 
+    Nobody else may call the network meanwhile.
+
     Raises: UsageError at the end of the block where no attention was heard, so that nothing can have changed.
     """
     ear = _Ear(None, [], values, output, threading.get_ident())
