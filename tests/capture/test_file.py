@@ -65,14 +65,7 @@ def rich() -> Capture:
         {"text": (3, 4)},
         "títle",
         ["a note"],
-        [
-            {
-                "method": "rollout",
-                "scores": torch.rand(2, 12, generator=generator),
-                "curve": [0.1, float("nan"), float("-inf")],
-                "n": None,
-            }
-        ],
+        [told],
     )
 
 
@@ -177,7 +170,7 @@ def test_a_capture_s_own_budget_holds_where_saving_is_told_nothing(tmp_path) -> 
 
 
 def test_a_budget_that_holds_nothing_is_refused_in_one_sentence(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"the least of it takes \d+ bytes, and 500 were allowed"):
+    with pytest.raises(ValueError, match=r"the least of it takes \d+ bytes, and the budget is 500"):
         save(capture_of(), tmp_path / "a.attn", 500)
     assert list(tmp_path.iterdir()) == []
 

@@ -78,7 +78,7 @@ def _check_layer(layer: CapturedLayer) -> None:
     _check_maps(layer, counted)
     if layer.roles is not None:
         listed = isinstance(layer.roles, list) and all(isinstance(heads, list) for heads in layer.roles)
-        need(listed, "its roles must be a list an item of a list a head")
+        need(listed, "its roles must be a list a head of tables")
         need(all(isinstance(role, dict) for heads in layer.roles for role in heads), "a role must be a table")
     if layer.seen is not None:
         _check_seen(layer.seen, layer)

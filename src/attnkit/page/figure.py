@@ -42,8 +42,8 @@ def draw(
 
     Without `layer`: every layer and head colored by the mean of `statistic` over real tokens, and how each layer's
     tokens are spread. With `layer`: the pooled maps of its heads. With `layer` and `head`: that map, the tokens beside
-    it where they fit, and the statistic token by token. `second` is drawn beside it; of layers and heads, the difference
-    too. Maps and tokens are those of `item` of the batch. Tokens that the font has no letters for are numbered, which
+    it where they fit, and the statistic token by token. `second` is drawn beside it, with the difference of
+    the means. Maps and tokens are those of `item` of the batch. Tokens that the font has no letters for are numbered, which
     the figure says.
 
     Raises: ValueError where the ending, the statistic, the head or the item is none that there is, or the layer has
@@ -64,8 +64,8 @@ def draw(
         figure = _atlas(captures, statistic)
     else:
         layers = [one.layer(layer) for one in captures]
-        for one in layers:
-            _check_there(one, head, item)
+        for each in layers:
+            _check_there(each, head, item)
         if head is None:
             figure = _heads(captures, layers, item)
         else:

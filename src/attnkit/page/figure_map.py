@@ -13,7 +13,6 @@ from attnkit.page.numbers import real_values, tokens_of
 # So many tokens still have a readable label of their own.
 _MOST_LABELS = 48
 _LONGEST_LABEL = 14
-_TICKS = 8
 _COLORS = "viridis"
 
 
@@ -26,6 +25,12 @@ class Map:
     keys: int
     query_tokens: int
     key_tokens: int
+
+    @property
+    def most(self) -> float:
+        """The largest weight that is a number."""
+        held = self.mass_RC[np.isfinite(self.mass_RC)]
+        return float(held.max()) if held.size else 0.0
 
 
 def map_of(layer: CapturedLayer, head: int, item: int) -> Map:
@@ -40,17 +45,17 @@ def map_of(layer: CapturedLayer, head: int, item: int) -> Map:
     return Map(mass, layer.T, layer.S, pooled.query_tokens, pooled.key_tokens)
 
 
-def map_panel(axes: Any, shown: Map, title: str) -> Any:
-    """Draw the map; brightness goes with the square root of the weight, so that faint ones are seen beside a sink."""
+def map_panel(axes: Any, shown: Map, title: str, most: float) -> Any:
+    """Draw the map up to the weight `most`.
+
+    Brightness goes with the square root of the weight, so that faint ones are seen beside a sink.
+    """
     from matplotlib.colors import PowerNorm
 
     R, C = shown.mass_RC.shape
     # The last block may stand for fewer tokens: it is drawn whole, and the view ends with the last token.
     extent = (0.0, C * shown.key_tokens, R * shown.query_tokens, 0.0)
-    most = float(np.nanmax(shown.mass_RC)) if np.isfinite(shown.mass_RC).any() else 1.0
-    norm = PowerNorm(
-        0.5, vmin=min(0.0, float(np.nanmin(shown.mass_RC))) if np.isfinite(most) else 0.0, vmax=most or 1.0
-    )
+    norm = PowerNorm(0.5, vmin=0.0, vmax=most, clip=True)
     drawn = axes.imshow(
         shown.mass_RC, cmap=_COLORS, norm=norm, extent=extent, aspect="auto", interpolation="nearest", origin="upper"
     )
@@ -75,7 +80,7 @@ def label_tokens(axes: Any, capture: Capture, layer: CapturedLayer, item: int) -
             labels = token_labels(tokens, length)
             numbered |= bool(tokens) and labels is None
             axis.set_ticks([index + 0.5 for index in range(length)])
-            turned = 90 if side == "key" else 0
+            turned = 90 if side == "key" and labels else 0
             axis.set_ticklabels(
                 labels or [str(n) for n in range(length)], fontsize=7, parse_math=False, rotation=turned
             )
@@ -115,5 +120,7 @@ def token_line(axes: Any, capture: Capture, layer: CapturedLayer, head: int, tol
     tokens = tokens_of(capture, layer, told.axis, item)
     labels = token_labels(tokens, length)
     axes.set_xticks([index + 0.5 for index in range(length)])
-    axes.set_xticklabels(labels or [str(n) for n in range(length)], fontsize=7, parse_math=False, rotation=90)
+    axes.set_xticklabels(
+        labels or [str(n) for n in range(length)], fontsize=7, parse_math=False, rotation=90 if labels else 0
+    )
     return bool(tokens) and labels is None

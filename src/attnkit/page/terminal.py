@@ -14,6 +14,8 @@ _DEFAULT_WIDTH = 100
 _NARROWEST, _LONGEST_NAME = 40, 28
 # A number with a space before it.
 _NUMBER_COLUMNS, _SHADE_COLUMNS = 6, 2
+# One in so many heads has its number above a column of shades.
+_MARKED = 8
 _BLOCKS = " ░▒▓█"
 _BARS = "▁▂▃▄▅▆▇█"
 # The 256 colors' steps from black (or the ground of a token) to a warm light: even in brightness, no red beside green.
@@ -85,9 +87,10 @@ def _grid(capture: Capture, statistic: str, room: int, color: bool) -> str:
     longest = max(columns(plain_letters(one.name)) for one in capture.layers)
     name = min(longest, _LONGEST_NAME, room // 3)
     heads = grid.shape[1]
-    numbered = heads * _NUMBER_COLUMNS <= room - name or heads <= 8
+    numbered = heads * _NUMBER_COLUMNS <= room - name or heads <= _MARKED
     cell = _NUMBER_COLUMNS if numbered else _SHADE_COLUMNS
     band = max(1, (room - name - 1) // cell)
+    band = band - band % _MARKED if _MARKED < band < heads else band
     low, high = float(np.nanmin(grid)), float(np.nanmax(grid))
     lines = [cut(f"{told.title} ({told.unit}), {low:.3g} to {high:.3g}", room)]
     for first in range(0, heads, band):
@@ -106,7 +109,7 @@ def _heads_line(heads: range, name: int, cell: int) -> str:
         return " " * (name + 1) + "".join(f"{head:>{cell}}" for head in heads)
     marks = [" "] * (len(heads) * cell + 4)
     for head in heads:
-        if head % 8 == 0:
+        if head % _MARKED == 0 or head == heads.start:
             at = (head - heads.start) * cell
             marks[at : at + len(str(head))] = str(head)
     return (" " * (name + 1) + "".join(marks)).rstrip()
@@ -149,18 +152,20 @@ def _roles(layers: Sequence[CapturedLayer], head: int | None, room: int) -> str:
         for number, roles in enumerate(layer.roles or []):
             named = [one for one in roles if one.get("named")]
             if named and head in (None, number):
-                best: Any = named[0]
-                lift = best.get("lift")
-                also = [str(one["role"]) for one in named[1:]]
-                said = f"{plain_letters(str(best['role']))} {best['score']:.2f}" + (
-                    f", also {', '.join(also)}" if also else ""
-                )
-                found.append((float(lift or 0.0), cut(f"  {plain_letters(layer.name)}, head {number}: {said}", room)))
+                names = [plain_letters(str(one.get("role"))) for one in named]
+                score, lift = (_number(named[0].get(name)) for name in ("score", "lift"))
+                also = f", also {', '.join(names[1:])}" if names[1:] else ""
+                said = f"  {plain_letters(layer.name)}, head {number}: {names[0]} {score:.2f}{also}"
+                found.append((lift, cut(said, room)))
     if not found:
         return ""
     found.sort(key=lambda one: -one[0])
     more = [f"  … and {len(found) - _MOST_ROLES} heads more"] if len(found) > _MOST_ROLES else []
     return "\n".join(["Roles, the clearest first", *(line for _, line in found[:_MOST_ROLES]), *more])
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _text(
