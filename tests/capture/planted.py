@@ -14,12 +14,12 @@ STRONG = 12.0
 WIDTH = 160
 
 
-def repeated_tokens(length: int, seed: int, period: int | None = None) -> list[str]:
-    """Random words, then the same again: what induction heads are looked for with; a full stop here and there."""
+def repeated_tokens(length: int, seed: int, period: int | None = None, piece: int = 22) -> list[str]:
+    """Random words, then the same again: what induction heads are looked for with; a full stop every `piece` or so."""
     generator = torch.Generator().manual_seed(seed)
     period = period or length // 2
     words = [f"w{int(x)}" for x in torch.randperm(1000, generator=generator)[:period]]
-    for place in range(5, period, 9):
+    for place in range(piece // 2, period, piece):
         words[place] = "."
     return [words[index % period] for index in range(length)]
 
@@ -64,12 +64,8 @@ def head(role: str, tokens: list[str], seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     if role == "random":
         return torch.randn(L, WIDTH, generator=generator), torch.randn(L, WIDTH, generator=generator)
-    if role == "induction":
+    if role in ("induction", "duplicate token"):
         return _by_token(role, tokens)
-    if role == "duplicate token":
-        # It reads its own key too, as anything would that goes by the token; the rest shows the role.
-        q, k = _by_token(role, tokens)
-        return q, k
     scores = _where_it_reads(role, tokens)
     q, k = torch.zeros(L, WIDTH), torch.zeros(L, WIDTH)
     q[:, :L], k[:, :L] = scores * WIDTH**0.5, torch.eye(L)
@@ -93,3 +89,11 @@ def planted(
     where = Where.of(S, S, keep=None if bool(keep.all()) else keep)
     v = torch.randn(B, len(roles), S, 4, generator=generator)
     return Seen("layer", spec, q, k, v, where, {}, None, torch.zeros_like(v))
+
+
+def call(
+    spec: Attention, q: Tensor, k: Tensor, where: Where | None = None, params: dict[str, Tensor] | None = None
+) -> Seen:
+    """A call with values and output that no role looks at."""
+    where = Where.of(q.shape[2], k.shape[2]) if where is None else where
+    return Seen("x", spec, q, k, k, where, params or {}, None, torch.zeros_like(q))

@@ -138,7 +138,7 @@ def test_a_planted_change_is_ranked_first_and_alone_beyond_the_null() -> None:
     first = [seen(layer, name=f"layer{layer}") for layer in range(3)]
     trained = [moved(one, 0.05) for one in first]
     second = [
-        moved(moved(one, 0.05, seed=7), 2.0, head=2) if n == 1 else moved(one, 0.05) for n, one in enumerate(first)
+        moved(moved(one, 0.05, seed=7), 1.0, head=2) if n == 1 else moved(one, 0.05) for n, one in enumerate(first)
     ]
     null = captured(*(moved(one, 0.1, seed=8) for one in first))
     found = diff(captured(*first), captured(*second), [null, captured(*trained)])

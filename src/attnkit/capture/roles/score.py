@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-# How far beyond chance a score has to be, in standard errors of queries that each pick one key at random: three would
-# name two of a large model's thousand heads and roles by accident.
-ERRORS = 4.0
+# How rarely as many queries that read at random may score as much: a large model has thousands of heads and roles.
+ACCIDENT = 1e-5
 # How many examples a role keeps.
 EXAMPLES = 3
 
@@ -42,11 +41,16 @@ class RoleScore:
 
     @property
     def named(self) -> bool:
-        """True where the head gets the role's name: far enough above chance, and not by accident."""
+        """True where the head gets the role's name: far enough above chance, and not by accident.
+
+        As many queries that each read at random score as much with a probability of at most exp(-queries * KL), KL that
+        of a coin of `score` from a coin of `chance`.
+
+        Source: Hoeffding (1963), Probability inequalities for sums of bounded random variables, theorem 1.
+        """
         if self.lift is None or self.score is None or self.chance is None or self.lift < self.threshold:
             return False
-        chance = min(max(self.chance, 0.0), 1.0)
-        return self.score - chance > ERRORS * math.sqrt(chance * (1.0 - chance) / max(1, self.queries))
+        return self.queries * _surprise(self.score, self.chance) > -math.log(ACCIDENT)
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, as `CapturedLayer.roles` holds it."""
@@ -116,6 +120,12 @@ def name_roles(found: Sequence[Sequence[Sequence[RoleScore | Mapping[str, Any]]]
                 merged[own.role] = merged[own.role].merged(own) if own.role in merged else own
         named.append([one.to_dict() for one in ranked(list(merged.values()))])
     return named
+
+
+def _surprise(score: float, chance: float) -> float:
+    """KL of a coin that comes up with probability `score` from one with `chance`, in nats."""
+    parts = ((score, chance), (1.0 - score, 1.0 - chance))
+    return sum(p * math.log(p / q) if q > 0 else math.inf for p, q in parts if p > 0)
 
 
 def _weighted(first: RoleScore, second: RoleScore, name: str, by: str) -> float:
