@@ -25,9 +25,8 @@ class Opened:
 
     def settle(self) -> None:
         """Until the changes of state that were made have been drawn."""
-        self.js(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 30))))"
-        )
+        twice = "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 30)))"
+        self.js(f"() => new Promise((done) => {twice})")
 
     def opened(self, layer: int, head: int) -> None:
         self.page.wait_for_selector(f'html[data-opened="{layer}.{head}"]')

@@ -39,7 +39,7 @@ def maps_of(
         "delimiter": 4.0 * ends[None, :],
     }
     maps, kinds = [], []
-    for n in range(layers * heads):
+    for _ in range(layers * heads):
         kind = KINDS[int(torch.randint(len(KINDS), (), generator=generator))]
         noise = torch.randn(T, T, generator=generator) * 0.7
         maps.append(torch.softmax(sharp * scores[kind].float().expand(T, T) + noise, -1))
@@ -70,7 +70,8 @@ def example(second: bool = False, layers: int = 6, heads: int = 8) -> Capture:
         {"method": "gradient_x_attention", "stream": "text", "item": 0, "scores": (told * 0.6 + noise).tolist(),
          "verdict": "faithful", "details": {"comprehensiveness": 0.33, "random": 0.06, "interval": [0.27, 0.40]}},
         {"method": "rollout", "stream": "text", "item": 0, "scores": (noise * 6).tolist(),
-         "verdict": "no better than random here", "details": {"comprehensiveness": 0.07, "random": 0.06, "interval": [0.02, 0.11]}},
+         "verdict": "no better than random here",
+         "details": {"comprehensiveness": 0.07, "random": 0.06, "interval": [0.02, 0.1]}},
     ]  # fmt: skip
     return capture_of_maps(
         tokens,

@@ -43,7 +43,8 @@ def test_144_heads_on_4096_tokens_are_small_quiet_and_few_nodes(show: Show, big:
 def test_a_click_on_a_cell_opens_the_heads_map(show: Show, big: str) -> None:
     opened = show(big)
     x, y = opened.js(
-        "() => { const [a] = attnPage.page.atlases; return a.corner(a.cells.find((c) => c.layer === 7 && c.head === 4)); }"
+        "() => { const [a] = attnPage.page.atlases;"
+        " return a.corner(a.cells.find((c) => c.layer === 7 && c.head === 4)); }"
     )
     before = opened.js("() => document.querySelector('#maps canvas').toDataURL()")
     opened.page.click("#atlases canvas", position={"x": x + 5, "y": y + 5})
@@ -59,7 +60,8 @@ def test_the_page_may_ask_for_nothing_even_if_it_tried(show: Show, small: str) -
     failed = opened.js("() => fetch('https://example.org/').then(() => 'came', () => 'refused')")
     assert failed == "refused" and opened.asked == []
     opened.js(
-        "() => { const s = document.createElement('script'); s.textContent = 'globalThis.ran = 1'; document.body.append(s); }"
+        "() => { const s = document.createElement('script'); s.textContent = 'globalThis.ran = 1';"
+        " document.body.append(s); }"
     )
     assert opened.js("() => globalThis.ran ?? null") is None
 

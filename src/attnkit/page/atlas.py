@@ -12,8 +12,8 @@ from attnkit.page.atlas_data import Blob, capture_data
 
 # In the order in which one stands on the other.
 SCRIPTS = (
-    "decode", "numbers", "colors", "words", "state", "model", "canvas", "atlas", "heatmap", "text", "minimap", "patches",
-    "shading", "details", "explain", "about", "reading", "controls", "main",
+    "decode", "numbers", "colors", "words", "state", "model", "canvas", "atlas", "heatmap", "text", "minimap",
+    "patches", "shading", "details", "explain", "about", "reading", "controls", "main",
 )  # fmt: skip
 _IMPORT = re.compile(r"^import \{([^}]*)\} from \"\./(\w+)\.js\";$", re.MULTILINE)
 _EXPORTED = re.compile(r"^export (?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
@@ -85,7 +85,7 @@ def style() -> str:
 
 
 def _fill(frame: str, title: str, data: str) -> str:
-    """The frame with title, program and data in it, and a policy that lets nothing else run and nothing be asked for."""
+    """The frame with title, program and data, under a policy that lets nothing else run and nothing be asked for."""
     program, sheet = script(), style()
     policy = (
         f"default-src 'none'; script-src '{_fingerprint(program)}'; style-src '{_fingerprint(sheet)}'; "

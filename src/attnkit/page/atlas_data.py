@@ -101,7 +101,7 @@ def _facts(layer: CapturedLayer, blob: Blob) -> dict[str, Any]:
 
 
 def _summary(layer: CapturedLayer) -> NDArray[Any]:
-    """(statistics, 3, B, H), which stand end to end for all layers: the mean, lowest and highest over real queries, or over real keys."""
+    """(statistics, 3, B, H): the mean, lowest and highest over real queries, or over real keys."""
     found = np.zeros((len(layer.statistics), 3, layer.batch, layer.heads))
     for n, values in enumerate(layer.statistics.values()):
         array = _array(values).astype(np.float64)
@@ -168,7 +168,7 @@ def _add_pooled(
     }
 
     def attempt(blocks: int, bits: int) -> Iterator[Packed]:
-        for n, (array, query_tokens, key_tokens) in there.items():
+        for array, query_tokens, key_tokens in there.values():
             small = _together(array, blocks)
             signed = bool(small.size) and bool(small.min() < 0)
             one = pack(small, bits, log=not signed and bits < 32)

@@ -86,7 +86,8 @@ export function unitsOf(tokens, join = true) {
     const small = unit >= 0 && n - made.start[unit] < MOST_PARTS && !made.special[unit];
     const goesOn = waiting ? small : join && small && !fresh && (broken || letters);
     if (goesOn && (join || waiting)) {
-      made.text[unit] += text.replaceAll(/\s+/g, " ");
+      const more = text.replaceAll(/\s+/g, " ");
+      made.text[unit] += made.text[unit] ? more : more.trimStart();
     } else {
       made.start.push(n);
       made.text.push(text.trim() ? text.trim().replaceAll(/\s+/g, " ") : "");
