@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 import attnkit
+from attnkit.attention.heads import share_heads
 from attnkit.errors import UsageError
 from attnkit.kernels.rows import place as slabs
 from attnkit.see.explain import METHODS, Subject, explain_items, explain_texts, rank_heads
 from attnkit.see.explain.attention import explain as attention
+from attnkit.see.explain.foreign import as_seen
 from attnkit.see.explain.gradient_attention import explain as gradient_attention
 from attnkit.see.explain.integrated_gradients import explain as integrated_gradients
 from attnkit.see.explain.listen import listening
@@ -238,6 +240,25 @@ def test_masks_of_torch_are_read_as_they_are(monkeypatch, kind: str) -> None:
     monkeypatch.setattr("attnkit.kernels.functionals.HEIGHTS", (8,))
     assert slabs.HEIGHTS != (8,)
     torch.testing.assert_close(torch.tensor(rollout(subject, item).scores), product[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["causal", "boolean", "heads", "scale", "grouped"])
+def test_a_call_of_torch_is_the_same_map(kind: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, heads, length, 8, generator=draw) for heads, length in ((4, 5), (2, 7), (2, 7)))
+    if kind != "grouped":
+        k, v = k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
+    mask = None
+    if kind == "boolean":
+        mask = torch.rand(2, 1, 5, 7, generator=draw) < 0.6
+        mask[..., 0] = True
+    elif kind == "heads":
+        mask = torch.randn(4, 5, 7, generator=draw)
+    scale = 0.3 if kind == "scale" else None
+    operator = nn.functional.scaled_dot_product_attention
+    out = operator(q, k, v, mask, is_causal=kind == "causal", scale=scale, enable_gqa=kind == "grouped")
+    seen = as_seen("x", q, k, v, mask, kind == "causal", scale, out)
+    torch.testing.assert_close(seen.matrix() @ share_heads(v, 4), out, rtol=1e-4, atol=1e-5)
 
 
 def test_the_fused_path_of_torch_is_not_missed_and_is_switched_on_again() -> None:
