@@ -42,9 +42,9 @@ def draw(
 
     Without `layer`: every layer and head colored by the mean of `statistic` over real tokens, and how each layer's
     tokens are spread. With `layer`: the pooled maps of its heads. With `layer` and `head`: that map, the tokens beside
-    it where they fit, and the statistic token by token. `second` is drawn beside it, with the difference of
-    the means. Maps and tokens are those of `item` of the batch. Tokens that the font has no letters for are numbered, which
-    the figure says.
+    it where they fit, and the statistic token by token. `second` is drawn beside it, with the difference of the means.
+    Maps and tokens are those of `item` of the batch. Tokens that the font has no letters for are numbered, which the
+    figure says.
 
     Raises: ValueError where the ending, the statistic, the head or the item is none that there is, or the layer has
         nothing to draw; KeyError where there is no such layer; OSError where the folder cannot be written.
