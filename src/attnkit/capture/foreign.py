@@ -108,13 +108,17 @@ def operator_of(
     if type(pattern) is Full and own_text and call.T == 1 and own.stop == call.S:
         # One query at the end of the keys sees all of them under either; the whole text is causal.
         pattern = Causal()
+    sees = None
+    if meeting is None and call.mask is not None:
+        visible = _visible(call.mask).expand(-1, -1, call.T, call.S).any(1)
+        seen, sees = visible.any(-2), visible.any(-1)
+        if before is None and not bool(seen.all()):
+            where = replace(where, keep=seen)
     if own_text and query_keep is None and where.keep is not None:
         query_keep = where.keep[:, own]
-    if meeting is None and query_keep is None:
-        query_keep = _visible(call.mask).any(-1).all(1) if call.mask is not None else None
-        query_keep = None if query_keep is None else query_keep.expand(-1, call.T)
-        if query_keep is not None and bool(query_keep.all()):
-            query_keep = None
+    if sees is not None and not bool(sees.all()):
+        # What is added hides pairs, and not a row of nothing but hidden ones.
+        query_keep = sees if query_keep is None else query_keep & sees
     if query_keep is not None:
         where = replace(where, query_keep=query_keep)
     wishes = replace(call.wishes, bias=None)

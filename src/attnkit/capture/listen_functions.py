@@ -121,7 +121,7 @@ class FunctionListener(TorchFunctionMode):
         weights = self._state.weights
         if func in SOFTMAXES:
             found = begun(out, args, kwargs)
-            if found is not None and self.told.running_name():
+            if found is not None and self.told.running_name() and not _in_our_kernels():
                 self.forget()
                 self._state.weights, self._state.softmax_in = found, self.told.running_name()
         elif weights is None:
@@ -209,8 +209,7 @@ def _in_our_kernels() -> bool:
     """True where an operator of ours is running, which is told of by itself and calls torch for parts of it."""
     frame = sys._getframe(2)
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.startswith("attnkit.kernels"):
+        if frame.f_globals.get("__name__", "").startswith(("attnkit.kernels", "attnkit.attention")):
             return True
         frame = frame.f_back  # type: ignore[assignment]
     return False

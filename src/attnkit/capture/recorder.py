@@ -11,7 +11,7 @@ from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.pattern.base import Pattern
 from attnkit.capture.captured import Capture, CapturedLayer, Kind, Wanted
 from attnkit.capture.foreign import Before, Call, operator_of
-from attnkit.capture.listen_modules import OTHER_TEXT, Frame, Running
+from attnkit.capture.listen_modules import OTHER_TEXT, Frame, Running, in_backward
 from attnkit.capture.stitch import Step, merged, stitched
 from attnkit.layers import AttentionLayer, AttentionPooling
 from attnkit.layers.taps import Seen
@@ -90,7 +90,7 @@ class Recorder:
     def seen(self, module: nn.Module, one: Seen) -> None:
         """A call of a layer of ours, or of an operator of ours in another library's module."""
         frame = self.running.frame_of(module)
-        if frame is None and not isinstance(module, AttentionLayer | AttentionPooling):
+        if in_backward() or (frame is None and not isinstance(module, AttentionLayer | AttentionPooling)):
             return
         name = self.running.name_of(module)
         T, S = one.where.T, one.where.S

@@ -1,0 +1,602 @@
+"""capture: a model's own answers bit for bit, the maps it made, and a sentence where there is nothing to see."""
+
+import gc
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import attnkit
+from attnkit.attention.normalizer import Sparsemax
+from attnkit.attention.pairwise import Pairwise
+from attnkit.attention.pattern import Causal, Window
+from attnkit.attention.where import Where
+from attnkit.capture.record import capture, capture_arrays
+from attnkit.capture.size import size_bytes
+from attnkit.kernels.attend import attend
+from attnkit.kernels.packed import Pieces
+from attnkit.layers import AttentionLayer, AttentionPooling, new_caches, tapped
+from attnkit.layers.model_operator import GivenBias
+from tests.capture.listening import CLOSE, assert_proved, map_of, recorded
+
+X = torch.randn(2, 7, 16, generator=torch.Generator().manual_seed(0))
+OTHER = torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(1))
+KEEP = torch.arange(7) < torch.tensor([7, 4])[:, None]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+class Stack(nn.Module):
+    """Our layers, one after another, and a pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([AttentionLayer(16, Pairwise(pattern=Window(3)), heads=4) for _ in range(2)])
+        self.cross = AttentionLayer(16, Pairwise(normalizer=Sparsemax()), heads=2)
+        self.pooling = AttentionPooling(16, queries=2)
+
+    def forward(self, x: Tensor, context: Tensor, keep: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = x + layer(x, keep=keep)
+        x = x + self.cross(x, context_BSM=context)
+        return self.pooling(x, keep=keep)
+
+
+def test_our_layers_are_heard_under_their_names() -> None:
+    model = Stack()
+    seen = recorded(model, X, OTHER, KEEP)
+    told = [(one.name, one.kind, one.T, one.S, one.query_stream, one.key_stream) for one in seen.layers]
+    assert told == [
+        ("layers.0", "self", 7, 7, "encoder", "encoder"),
+        ("layers.1", "self", 7, 7, "encoder", "encoder"),
+        ("cross", "cross", 7, 9, "decoder", "encoder"),
+        ("pooling", "pooling", 2, 7, None, "encoder"),
+    ]
+    assert_proved(seen)
+    with tapped(model) as expected, torch.no_grad():
+        model(X, OTHER, KEEP)
+    for layer, one in zip(seen.layers, expected, strict=True):
+        torch.testing.assert_close(map_of(layer), one.matrix(), rtol=0, atol=0)
+    assert seen.layer("layers.0").query_keep is not None and torch.equal(seen.layer("layers.0").query_keep, KEEP)
+    with pytest.raises(KeyError, match=r"layers\.0, layers\.1, cross, pooling"):
+        seen.layer("nothing")
+
+
+def test_a_layer_whose_map_the_next_one_reads_is_heard_once() -> None:
+    layer = AttentionLayer(16, Pairwise(), heads=2)
+
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer.with_rows(x)[0]
+
+    seen = recorded(Reads(), X)
+    assert [one.name for one in seen.layers] == ["layer"]
+
+
+@pytest.mark.parametrize("name", ["linear", "nystrom", "convolution", "soft-cap", "performer", "sparsemax"])
+def test_any_operator_of_ours_is_heard_in_inference_mode(name: str) -> None:
+    spec = attnkit.CATALOGUE[name].operator if name in attnkit.CATALOGUE else Pairwise(normalizer=Sparsemax())
+    layer = AttentionLayer(16, spec, heads=2)
+    with torch.inference_mode():
+        expected = layer(X)
+        with capture(layer, "full") as seen:
+            got = layer(X)
+    assert torch.equal(expected, got)
+    assert [one.name for one in seen.layers] == ["AttentionLayer"]
+    assert_proved(seen)
+
+
+def test_packed_rows_are_refused_by_the_layers_own_sentence() -> None:
+    layer = AttentionLayer(16)
+    with capture_fails("a packed row cannot be listened to"), capture(layer):
+        layer(X[:1], pieces=Pieces((3, 4)))
+
+
+def test_steps_with_a_cache_of_ours_come_to_the_map_of_the_whole() -> None:
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([AttentionLayer(16, attnkit.CATALOGUE["alibi"].operator, heads=2)] * 1)
+
+        def forward(self, x: Tensor, caches: Any = None, keep: Tensor | None = None) -> Tensor:
+            for name, layer in self.named_modules():
+                if isinstance(layer, AttentionLayer):
+                    x = x + layer(x, keep=keep, cache=None if caches is None else caches[name])
+            return x
+
+    model = Decoder()
+    whole = recorded(model, X, keep=KEEP.flip(1))
+    for level in ("stats", "full"):
+        caches = new_caches(model)
+        with torch.no_grad(), capture(model, level) as seen:  # type: ignore[arg-type]
+            for part in (slice(0, 4), slice(4, 5), slice(5, 7)):
+                model(X[:, part], caches, KEEP.flip(1)[:, part])
+        (one,), (other,) = seen.layers, whole.layers
+        assert (one.T, one.S, one.kind) == (7, 7, "self")
+        for name, expected in other.statistics.items():
+            torch.testing.assert_close(one.statistics[name], expected, rtol=CLOSE, atol=CLOSE, msg=name)
+        if level == "full":
+            torch.testing.assert_close(map_of(one), map_of(other), rtol=0, atol=CLOSE)
+
+
+class Product(nn.Module):
+    """Attention of torch's on what it is given."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, **asked: Any) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, **asked)
+
+
+def dense(q: Tensor, k: Tensor, allowed: Tensor | None = None, bias: Tensor | float = 0.0, scale: Any = None) -> Tensor:
+    """The map in float64."""
+    q, k = q.double(), k.double().repeat_interleave(q.shape[1] // k.shape[1], 1)
+    scores = q @ k.mT * (1 / math.sqrt(q.shape[-1]) if scale is None else scale) + bias
+    return (scores if allowed is None else scores.masked_fill(~allowed, float("-inf"))).softmax(-1)
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.randn(*shape)
+
+
+MASKS: dict[str, Callable[[int, int], dict[str, Any]]] = {
+    "everything": lambda T, S: {},
+    "top-left causal": lambda T, S: {"is_causal": True},
+    "scaled": lambda T, S: {"scale": 0.7},
+    "a boolean mask": lambda T, S: {"attn_mask": torch.ones(T, S, dtype=torch.bool).tril(S - T)},
+    "a window": lambda T, S: {
+        "attn_mask": (torch.ones(T, S, dtype=torch.bool).tril(S - T) & ~torch.ones(T, S, dtype=torch.bool).tril(-2))
+    },
+    "no known pattern": lambda T, S: {"attn_mask": torch.rand(2, 1, T, S).gt(0.4) | torch.eye(T, S).bool()},
+    "heads that differ": lambda T, S: {"attn_mask": torch.rand(1, 4, T, S).gt(0.4) | torch.eye(T, S).bool()},
+    "added numbers": lambda T, S: {"attn_mask": torch.randn(2, 4, T, S)},
+    "added numbers under a mask": lambda T, S: {
+        "attn_mask": torch.randn(T, S).masked_fill(torch.ones(T, S).triu(S - T + 1).bool(), float("-inf"))
+    },
+    "padding added": lambda T, S: {
+        "attn_mask": torch.zeros(2, 1, 1, S).masked_fill(torch.arange(S) >= S - 2, torch.finfo(torch.float32).min)
+    },
+}
+
+
+# With more queries than keys some of these rows see nothing, which is another test's.
+EMPTY_WHERE_LONGER = {
+    "a boolean mask",
+    "a window",
+    "added numbers under a mask",
+    "no known pattern",
+    "heads that differ",
+}
+
+
+@pytest.mark.parametrize("sizes", [(6, 6), (5, 8), (8, 5)])
+@pytest.mark.parametrize("name", MASKS)
+def test_every_way_to_mask_is_the_map_that_torch_made(name: str, sizes: tuple[int, int]) -> None:
+    T, S = sizes
+    if T > S and name in EMPTY_WHERE_LONGER:
+        T, S = S, S + 1
+    asked = MASKS[name](T, S)
+    q, k, v = drawn(2, 4, T, 8), drawn(2, 2, S, 8), drawn(2, 2, S, 8)
+    seen = recorded(Product(), q, k, v, enable_gqa=True, **asked)
+    mask = asked.get("attn_mask")
+    allowed: Tensor | None = torch.ones(T, S, dtype=torch.bool).tril() if asked.get("is_causal") else None
+    bias: Tensor | float = 0.0
+    if mask is not None:
+        allowed, bias = (mask, 0.0) if mask.dtype == torch.bool else (None, mask.double())
+    expected = dense(q, k, allowed, bias, asked.get("scale"))
+    (layer,) = seen.layers
+    got = map_of(layer)
+    if layer.query_keep is not None:
+        expected = expected * layer.query_keep[:, None, :, None]
+    torch.testing.assert_close(got.double(), expected, rtol=0, atol=CLOSE)
+    assert_proved(seen)
+    assert layer.heads == 4 and layer.kind == ("self" if T == S or "is_causal" in asked else "cross")
+    if name == "padding added":
+        assert layer.key_keep is not None and layer.key_keep.sum(-1).tolist() == [S - 2, S - 2]
+        assert (layer.query_keep is not None) == (T == S)
+
+
+def test_rows_that_see_nothing_are_zero_whatever_says_it() -> None:
+    mask = torch.rand(2, 1, 6, 6).gt(0.5) | torch.eye(6).bool()
+    mask[:, :, 2] = False
+    q, k, v = (drawn(2, 2, 6, 8) for _ in range(3))
+    for given in (mask, torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))):
+        (layer,) = recorded(Product(), q, k, v, attn_mask=given).layers
+        assert map_of(layer)[:, :, 2].abs().sum() == 0
+        assert layer.check.error is not None and layer.check.error < CLOSE
+        assert layer.statistics["total"][:, :, 2].abs().max() == 0
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (3, 5, 8), (2, 3, 4, 5, 8)])
+def test_fewer_and_more_axes_are_heads_and_items(shape: tuple[int, ...]) -> None:
+    x = drawn(*shape)
+    mask = torch.ones(5, 5, dtype=torch.bool).tril().expand(*shape[:-2], 5, 5)
+    (layer,) = recorded(Product(), x, x, x, attn_mask=mask).layers
+    expected = (x.double() @ x.double().mT / math.sqrt(8)).masked_fill(~mask, float("-inf")).softmax(-1)
+    torch.testing.assert_close(map_of(layer).flatten(0, 1).double(), expected.reshape(-1, 5, 5), rtol=0, atol=CLOSE)
+
+
+MULTI: dict[str, dict[str, Any]] = {
+    "batch first": {"batch_first": True},
+    "text first": {},
+    "no biases": {"batch_first": True, "bias": False},
+    "widths of their own": {"batch_first": True, "kdim": 16, "vdim": 16},
+    "a key and value learned": {"batch_first": True, "add_bias_kv": True},
+    "a key of zeros": {"batch_first": True, "add_zero_attn": True},
+}
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("name", MULTI)
+@pytest.mark.parametrize("masked", ["", "padding", "causal", "both"])
+def test_multi_head_attention_is_heard_with_its_own_weights(name: str, need_weights: bool, masked: str) -> None:
+    model = nn.MultiheadAttention(16, 4, **MULTI[name]).eval()
+    for context in (X, OTHER):
+        S = context.shape[1]
+        padding = torch.arange(S) >= torch.tensor([S, S - 2])[:, None] if masked in ("padding", "both") else None
+        causal = torch.ones(7, S, dtype=torch.bool).triu(S - 6) if masked in ("causal", "both") else None
+        q, k = (X, context) if MULTI[name].get("batch_first") else (X.transpose(0, 1), context.transpose(0, 1))
+        k = q if context is X else k
+        asked = {"key_padding_mask": padding, "attn_mask": causal}
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            seen = recorded(model, q, k, k, need_weights=need_weights, **asked)
+            expected = model(q, k, k, average_attn_weights=False, **asked)[1]
+        finally:
+            torch.backends.mha.set_fastpath_enabled(True)
+        (layer,) = seen.layers
+        assert layer.name == "MultiheadAttention" and layer.kind == ("self" if context is X else "cross")
+        if layer.query_keep is not None:
+            expected = expected * layer.query_keep[:, None, :, None]
+        torch.testing.assert_close(map_of(layer), expected, rtol=0, atol=CLOSE)
+        assert_proved(seen)
+        assert (layer.query_keep is not None) == (padding is not None and context is X)
+
+
+def test_multi_head_attention_without_a_batch() -> None:
+    model = nn.MultiheadAttention(16, 4).eval()
+    for need_weights in (True, False):
+        (layer,) = recorded(model, X[0], X[0], X[0], need_weights=need_weights).layers
+        assert (layer.batch, layer.heads, layer.T) == (1, 4, 7)
+        expected = model(X[0], X[0], X[0], average_attn_weights=False)[1]
+        torch.testing.assert_close(map_of(layer)[0], expected, rtol=0, atol=CLOSE)
+
+
+def test_the_fast_path_of_an_encoder_is_off_within_the_block_alone() -> None:
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2).eval()
+    padding = ~KEEP
+    with torch.no_grad():
+        fast = model(X, src_key_padding_mask=padding)
+        with capture(model, "full") as seen:
+            assert not torch.backends.mha.get_fastpath_enabled()
+            got = model(X, src_key_padding_mask=padding)
+        assert torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        slow = model(X, src_key_padding_mask=padding)
+        torch.backends.mha.set_fastpath_enabled(True)
+    assert torch.equal(got, slow)
+    torch.testing.assert_close(got[KEEP], fast[KEEP], rtol=1e-4, atol=CLOSE)
+    assert [one.name for one in seen.layers] == ["layers.0.self_attn", "layers.1.self_attn"]
+    assert any("fast path" in note for note in seen.notes)
+    assert_proved(seen)
+    assert torch.equal(seen.layers[0].query_keep, KEEP)  # type: ignore[arg-type]
+
+
+def test_an_encoder_and_a_decoder_of_torch_keep_their_texts_apart() -> None:
+    model = nn.Transformer(16, 4, 1, 1, 32, batch_first=True).eval()
+    causal = nn.Transformer.generate_square_subsequent_mask(9)
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        seen = recorded(model, X, OTHER, tgt_mask=causal, tgt_is_causal=True)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+    assert [(one.name, one.kind, one.query_stream, one.key_stream) for one in seen.layers] == [
+        ("encoder.layers.0.self_attn", "self", "encoder", "encoder"),
+        ("decoder.layers.0.self_attn", "self", "decoder", "decoder"),
+        ("decoder.layers.0.multihead_attn", "cross", "decoder", "encoder"),
+    ]
+    assert seen.layers[1].seen is not None and seen.layers[1].seen.spec.pattern == Causal()  # type: ignore[attr-defined]
+
+
+class ByHand(nn.Module):
+    """Attention as textbooks write it."""
+
+    def __init__(self, folded: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.project, self.folded = nn.Linear(16, 48), folded
+        self.softmax, self.dropout = nn.Softmax(dim=-1), nn.Dropout(dropout)
+        self.map: Tensor | None = None
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        B, T, M = x.shape
+        q, k, v = (one.view(B, T, 4, 4).transpose(1, 2) for one in self.project(x).chunk(3, -1))
+        scores = q @ k.mT + torch.arange(T) * 0.1
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        if self.folded:
+            scores, v = scores.flatten(0, 1), v.flatten(0, 1)
+        weights = self.dropout(self.softmax(scores))
+        self.map = weights.view(B, 4, T, T)
+        mixed = torch.bmm(weights, v) if self.folded else weights @ v
+        return mixed.reshape(B, 4, T, 4).transpose(1, 2).reshape(B, T, M)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_written_out_by_hand_is_heard(folded: bool, masked: bool) -> None:
+    model = nn.Sequential(ByHand(folded)) if not masked else ByHand(folded)
+    causal = torch.ones(7, 7, dtype=torch.bool).tril()
+    seen = recorded(model, X, *([causal] if masked else []))
+    own: Any = model if masked else model[0]
+    (layer,) = seen.layers
+    assert (layer.name, layer.kind, layer.heads) == ("ByHand" if masked else "0", "self", 4)
+    torch.testing.assert_close(map_of(layer), own.map, rtol=0, atol=CLOSE)
+    assert_proved(seen)
+    if masked:
+        assert layer.seen is not None and layer.seen.spec.pattern == Causal()  # type: ignore[attr-defined]
+
+
+def test_nothing_seen_is_an_error_that_says_why() -> None:
+    class Gates(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (torch.softmax(x, -1) * x).sum(-1)
+
+    line = nn.Linear(16, 16)
+    for model, sentence in (
+        (line, "Linear ran without an attention layer of ours"),
+        (nn.Sequential(Gates()), "Sequential: 0 ran a softmax of its own"),
+    ):
+        with capture_fails(sentence), capture(model):
+            model(X)
+    with capture_fails("Linear was not called in the block"), capture(line):
+        pass
+    with capture_fails("focus names no layer of AttentionLayer; those with attention are AttentionLayer"):
+        layer = AttentionLayer(16)
+        with capture(layer, focus={"other.*": None}):
+            layer(X)
+
+
+def capture_fails(sentence: str) -> Any:
+    return pytest.raises(ValueError, match=sentence)
+
+
+def test_what_cannot_be_listened_to_is_refused_before_it_runs() -> None:
+    layer = AttentionLayer(16)
+    with capture_fails("is compiled, and its program shows no attention"), capture(torch.compile(layer)):  # type: ignore[arg-type]
+        pass
+    with capture_fails("listens to an nn.Module; got function"), capture(lambda x: x):  # type: ignore[arg-type]
+        pass
+    with capture(layer) as seen:
+        with capture_fails("a capture is running already"), capture(layer):
+            pass
+        layer(X)
+    assert len(seen.layers) == 1
+    with tapped(layer), capture_fails("tapped already"), capture(layer):
+        pass
+    recorded(layer, X)
+
+
+def test_a_second_input_in_one_block_is_refused() -> None:
+    layer = AttentionLayer(16)
+    with capture_fails("AttentionLayer ran a second time in one capture"), capture(layer):
+        layer(X)
+        layer(X)
+    assert layer._tap is None
+    recorded(layer, X)
+
+
+def test_an_error_in_the_block_is_the_one_that_comes_out_and_nothing_stays() -> None:
+    class Fails(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = AttentionLayer(16)
+
+        def forward(self, x: Tensor, wrong: bool = False) -> Tensor:
+            x = self.layer(x)
+            if wrong:
+                raise RuntimeError("own error")
+            return x
+
+    model = Fails()
+    with pytest.raises(RuntimeError, match="own error"), capture(model):
+        model(X, wrong=True)
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert not torch.overrides._get_current_function_mode_stack()
+    recorded(model, X)
+
+
+def test_dropout_is_why_there_is_no_check() -> None:
+    for model in (AttentionLayer(16, dropout=0.5), nn.MultiheadAttention(16, 4, dropout=0.5), ByHand(dropout=0.5)):
+        inputs = (X, X, X) if isinstance(model, nn.MultiheadAttention) else (X,)
+        torch.manual_seed(3)
+        expected = model(*inputs)
+        with capture(model) as seen:
+            torch.manual_seed(3)
+            got = model(*inputs)
+        first, second = (x[0] if isinstance(x, tuple) else x for x in (expected, got))
+        assert torch.equal(first, second)
+        assert seen.layers[0].check.error is None and "dropout" in str(seen.layers[0].check.reason)
+        second.sum().backward()
+        assert next(model.parameters()).grad is not None
+
+
+def test_gradients_and_checkpointing_within_the_block_change_nothing() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    class Saves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = AttentionLayer(16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return checkpoint(self.layer, x, use_reentrant=False)  # type: ignore[no-any-return]
+
+    model, x = Saves(), X.clone().requires_grad_()
+    with capture(model) as seen:
+        model(x).square().sum().backward()
+    assert [one.name for one in seen.layers] == ["layer"]
+    inside = x.grad.clone()  # type: ignore[union-attr]
+    x.grad = None
+    model(x).square().sum().backward()
+    assert torch.equal(inside, x.grad)  # type: ignore[arg-type]
+
+
+def test_autocast_is_measured_on_what_the_kernel_saw() -> None:
+    q, k, v = (drawn(2, 2, 7, 8) for _ in range(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = Product()(q, k, v)
+        with capture(model := Product(), "full") as seen:
+            got = model(q, k, v)
+    assert got.dtype == torch.bfloat16 and torch.equal(expected, got)
+    assert seen.layers[0].seen is not None and seen.layers[0].seen.q_BHTD.dtype == torch.bfloat16
+    assert seen.layers[0].check.error is not None and seen.layers[0].check.error < 0.05
+
+
+def test_a_module_that_attends_again_has_a_name_for_each_time() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = AttentionLayer(16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(self.layer(x))
+
+    assert [one.name for one in recorded(Twice(), X).layers] == ["layer", "layer:2"]
+
+
+def test_focus_keeps_the_named_layers_and_heads() -> None:
+    model = Stack()
+    with capture(model, "maps", focus={"layers.1": [2, 0], "pool*": None}) as seen:
+        model(X, OTHER, KEEP)
+    assert [one.name for one in seen.layers] == ["layers.1", "pooling"]
+    whole = recorded(model, X, OTHER, KEEP).layer("layers.1")
+    one = seen.layers[0]
+    assert one.heads == 2
+    torch.testing.assert_close(one.statistics["entropy"], whole.statistics["entropy"][:, [2, 0]])
+    with capture(model, focus=["cross"]) as seen:
+        model(X, OTHER, KEEP)
+    assert [one.name for one in seen.layers] == ["cross"]
+    with capture_fails(r"heads \[9\] of cross, which has heads 0 to 1"), capture(model, focus={"cross": 9}):
+        model(X, OTHER, KEEP)
+
+
+def test_options_are_checked_before_the_block() -> None:
+    layer = AttentionLayer(16)
+    for asked, sentence in (
+        ({"level": "all"}, 'level must be "stats", "maps" or "full"'),
+        ({"statistics": ["entropie"]}, "did you mean 'entropy'"),
+        ({"rows": 0}, "rows must be at least 1"),
+        ({"budget": "big"}, "a size is a number of bytes"),
+        ({"tokens": ["a"], "tokenizer": object()}, "tokens or a tokenizer, not both"),
+    ):
+        with capture_fails(sentence), capture(layer, **asked):  # type: ignore[arg-type]
+            layer(X)
+    with capture(layer, statistics=["entropy"], rows=3, budget="1.5MB") as seen:
+        layer(X)
+    assert seen.budget_bytes == 1_500_000 and set(seen.layers[0].statistics) == {"entropy"}
+    assert seen.layers[0].rows is not None and len(seen.layers[0].rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("1.5MB", 1_500_000), ("64 KiB", 65536), ("12", 12), (7, 7), ("2gb", 2_000_000_000)]
+)
+def test_sizes_are_read_as_people_write_them(size: Any, expected: int) -> None:
+    assert size_bytes(size) == expected
+    for wrong in ("", "MB", "1.5 apples", "-3", "0", "0.2B"):
+        with capture_fails("size"):
+            size_bytes(wrong)
+
+
+def test_tokens_are_the_streams() -> None:
+    layer = AttentionLayer(16)
+    words = [list("abcdefg"), list("hijk")]
+    with capture(layer, tokens=words) as seen:
+        layer(X, keep=KEEP)
+    assert seen.streams == {"text": [list("abcdefg"), [*"hijk", "", "", ""]]}
+    for given, sentence in (
+        (list("abcdefg"), "1 texts .* and the batch has 2"),
+        ([list("abcdefgh")] * 2, "8 words .* and the layers saw 7"),
+        ({"encoder": words}, "the texts of this capture are text"),
+    ):
+        with capture_fails(sentence), capture(layer, tokens=given):
+            layer(X)
+
+
+def test_a_tokenizer_reads_the_ids_that_the_model_was_given() -> None:
+    class Words:
+        def id_to_token(self, one: int) -> str | None:
+            return None if one == 9 else f"w{one}"
+
+    class Embeds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding, self.layer = nn.Embedding(10, 16), AttentionLayer(16)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.layer(self.embedding(ids))
+
+    model = Embeds()
+    with capture(model, tokenizer=Words()) as seen:
+        model(torch.tensor([[1, 2, 9]]))
+    assert seen.streams == {"text": [["w1", "w2", "<9>"]]}
+    with capture(model, tokenizer=Words()) as seen:
+        model.layer(X)
+    assert not seen.streams and any("give tokens" in note for note in seen.notes)
+    with capture_fails("a tokenizer must have"), capture(model, tokenizer=object()):
+        model(torch.tensor([[1]]))
+
+
+def test_given_arrays_are_a_capture_too() -> None:
+    q, k, v = drawn(1, 4, 6, 8), drawn(1, 2, 6, 8), drawn(1, 2, 6, 8)
+    where = Where.of(6, 6, keep=torch.arange(6)[None] < 5)
+    spec = Pairwise(pattern=Causal())
+    seen = capture_arrays(q, k, v, spec, where, level="full", tokens=list("abcdef"))
+    torch.testing.assert_close(map_of(seen.layers[0]), spec.matrix(q, k, where))
+    assert seen.layers[0].kind == "self" and seen.streams["text"] == [list("abcdef")]
+    assert_proved(seen)
+    bare = capture_arrays(q.numpy(), drawn(1, 2, 9, 8).numpy())
+    assert bare.layers[0].kind == "cross" and "no values" in bare.layers[0].undefined["value_norm"]
+    assert "value_norm" not in bare.layers[0].statistics and bare.layers[0].check.error is None
+
+
+def test_statistics_alone_hold_no_tensor_of_a_call() -> None:
+    held = []
+
+    class Watched(Product):
+        def forward(self, q: Tensor, k: Tensor, v: Tensor, **asked: Any) -> Tensor:
+            q, k, v = q * 1.0, k * 1.0, v * 1.0
+            out = super().forward(q, k, v, **asked)
+            held.extend(weakref.ref(x) for x in (q, k, v, out))
+            held.extend(weakref.ref(x.untyped_storage()) for x in (q, k, v))
+            return out.sum()
+
+    model = Watched()
+    with torch.no_grad(), capture(model, "stats") as seen:
+        model(*(drawn(1, 2, 64, 8) for _ in range(3)), is_causal=True)
+        gc.collect()
+        assert [one() for one in held] == [None] * len(held)
+    biggest = max(x.numel() for x in seen.layers[0].statistics.values())
+    assert biggest == 2 * 64 and seen.layers[0].pooled is None and seen.layers[0].edges is None
+
+
+def test_a_bias_of_each_item_goes_to_that_item_in_the_rows_kernel() -> None:
+    q, k, v = drawn(2, 3, 6, 8).requires_grad_(), drawn(2, 3, 6, 8), drawn(2, 3, 6, 8)
+    spec, bias = Pairwise(position=GivenBias()), drawn(2, 3, 6, 6).requires_grad_()
+    told = []
+    for kernel in ("rows", "reference"):
+        params = {"position.bias": bias, "position.origin": torch.tensor([0, 0])}
+        out = attend(q, k, v, spec, params=params, kernel=kernel)
+        told.append((out, *torch.autograd.grad(out.square().sum(), [q, bias])))
+    for got, expected in zip(*told, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
