@@ -51,7 +51,7 @@ def main() -> int:
         same: bool = True,
     ) -> None:
         nonlocal wrong
-        leaves = [torch.randn(1, heads, tokens, 64).requires_grad_() for _ in range(3)]
+        leaves = [torch.randn(1, heads, tokens, 64, requires_grad=gradients) for _ in range(3)]
         with torch.no_grad():
             apart = float((first(*leaves) - second(*leaves)).abs().max())
         wrong = wrong or (same and apart > 1e-4)

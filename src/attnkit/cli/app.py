@@ -8,9 +8,12 @@ from cyclopts import App, Group, Parameter
 from attnkit import __version__
 from attnkit.cli.check import check
 from attnkit.cli.describe import describe
+from attnkit.cli.diff import diff
 from attnkit.cli.doctor import doctor
 from attnkit.cli.ending import end
 from attnkit.cli.evaluate import evaluate
+from attnkit.cli.explain import explain
+from attnkit.cli.heads import heads
 from attnkit.cli.info import info
 from attnkit.cli.init import init
 from attnkit.cli.kernels import kernels
@@ -20,6 +23,7 @@ from attnkit.cli.plan import plan
 from attnkit.cli.predict import predict
 from attnkit.cli.quickstart import quickstart
 from attnkit.cli.runs import runs
+from attnkit.cli.see import see
 from attnkit.cli.train import train
 
 HELP = "Fit attention to your data: train it, see where it looks, and hold it to its laws."
@@ -30,6 +34,7 @@ NOTES = (
 VERBS = {
     "Begin": (quickstart, doctor),
     "The loop": (check, init, train, evaluate, predict),
+    "Seeing": (see, heads, explain, diff),
     "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),
 }

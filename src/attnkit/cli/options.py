@@ -1,5 +1,6 @@
 """Options that several verbs share."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,4 +10,10 @@ Force = Annotated[bool, Parameter(help="Overwrite what stands there.", show_defa
 AllowCode = Annotated[
     bool,
     Parameter(help="Let the recipe or operator name your own `module:Name`, which is imported.", show_default=False),
+]
+Source = Annotated[Path, Parameter(help="Run directory, folder of a transformers model, .gguf or .attn file.")]
+Text = Annotated[list[str] | None, Parameter(help="A text; may be given several times.")]
+Data = Annotated[Path | None, Parameter(help="Data file, of which the first rows are taken.")]
+Out = Annotated[
+    list[Path] | None, Parameter(help="File for it: .html, .attn, .png, .svg or .pdf; may be given several times.")
 ]

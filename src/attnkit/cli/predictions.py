@@ -38,8 +38,7 @@ def show_shading(shading: Any) -> None:
     most = heaviest[0][1] if heaviest else 0.0
     line = Text("  ")
     for piece, weight in shading.pieces:
-        level = round(_STEPS * weight / most) if weight is not None and most > 0 else 0
-        line.append(piece, style=_style(level) if level else "")
+        line.append(piece, style=shade(weight / most) if weight is not None and most > 0 else "")
     console().print(line, soft_wrap=True)
     named = ", ".join(f"{piece} {100 * weight:.0f} %" for piece, weight in heaviest)
     even = f" (an even share is {100 / len(shading.tokens):.1f} %)" if named else ""
@@ -48,6 +47,10 @@ def show_shading(shading: Any) -> None:
         say(f"  {shading.cut:,} tokens beyond the length limit were not read")
 
 
-def _style(level: int) -> str:
+def shade(share: float) -> str:
+    """The style of a piece that weighs `share` of the heaviest one."""
+    level = round(_STEPS * share)
+    if not level:
+        return ""
     fade = 255 - round(level / _STEPS * 175)
     return f"black on rgb(255,{(255 + fade) // 2 - 20 * level // _STEPS},{fade})"

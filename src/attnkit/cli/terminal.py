@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -20,6 +21,16 @@ def console() -> Console:
     width = None if sys.stdout.isatty() else _WIDE
     colors: Literal["auto"] | None = None if plain else "auto"
     return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=width, color_system=colors)
+
+
+def width() -> int | None:
+    """Columns of the terminal; None where nobody watches."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def colors() -> bool:
+    """True where codes of color may be written."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def say(*sentences: str, style: str = "") -> None:

@@ -72,7 +72,7 @@ def _is_plain(q: Tensor, k: Tensor, v: Tensor, spec: Attention) -> bool:
         and q.dim() == 4
         and q.shape == k.shape == v.shape
         and q.dtype == k.dtype == v.dtype
-        and q.dtype in (torch.float32, torch.float64)
+        and (q.dtype != torch.bfloat16 or torch.cpu._is_amx_tile_supported())
         and q.numel() > 0
         and not torch.is_autocast_enabled(q.device.type)
     )

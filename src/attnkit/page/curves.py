@@ -8,7 +8,7 @@ WIDTH, HEIGHT, MARGIN = 640, 220, 40
 
 
 def curve(history: Sequence[Mapping[str, Any]], lines: Sequence[tuple[str, str, str]]) -> str:
-    """Lines over steps as SVG with a legend: each of `lines` is a name, a color and the key of its value in `history`."""
+    """Lines over steps as SVG with a legend: each of `lines` is a name, a color and a key of `history`'s lines."""
     values = [float(line[key]) for line in history for _, _, key in lines]
     low, high = min(values), max(values)
     span = (high - low) or 1.0

@@ -17,7 +17,7 @@ MOST_ALARMS = 20
 
 
 def watched_section(history: Sequence[Mapping[str, Any]]) -> str:
-    """Curves of entropy, sink and largest score a layer (the mean of its heads), and the alarms; nothing without them."""
+    """Curves of entropy, sink and largest score a layer (the mean of its heads), and the alarms; else nothing."""
     seen = [line for line in history if line.get("attention")]
     if not seen:
         return ""

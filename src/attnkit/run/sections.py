@@ -82,6 +82,9 @@ class TrainSettings(Section):
         "float32", description="bfloat16 computes the training steps under autocast; weights stay float32"
     )
     evaluate_every_steps: int = Field(0, ge=0, description="steps between evaluations on validation (0: each epoch)")
+    watch_rows: int = Field(
+        16, ge=0, le=1024, description="validation texts on which the attention is watched at each evaluation (0: none)"
+    )
     checkpoint_every_steps: int = Field(500, ge=1, description="steps between checkpoints, beside each evaluation")
 
 

@@ -1,1 +1,1 @@
-"""See: what a trained model attends to, and how far a picture of it can be trusted."""
+"""See: what a model attends to, what its heads do, what changed, and how far an explanation can be trusted."""

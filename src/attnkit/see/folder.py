@@ -48,12 +48,11 @@ def folder_looker(path: Path, generate: int = 0) -> Looker:
         tokenizer.pad_token = tokenizer.eos_token
     if model.can_generate():
         tokenizer.padding_side = "right" if config.is_encoder_decoder else "left"
-    model.generation_config.max_length = None if model.can_generate() else 0
 
     def encode(texts: Sequence[Text]) -> Inputs:
         return _inputs(model, tokenizer, texts, generate)
 
-    return Looker(path.name, model, encode)
+    return Looker(path.name, model, encode, tokenizer=tokenizer)
 
 
 def _head(config: Any) -> str:

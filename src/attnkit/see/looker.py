@@ -31,12 +31,16 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Looker:
-    """`model` in evaluation mode, and `encode`, which turns texts into its inputs. `predictor` where it is a run."""
+    """`model` in evaluation mode, and `encode`, which turns texts into its inputs.
+
+    `predictor` is there where it is a run, `tokenizer` where it is a model of transformers.
+    """
 
     title: str
     model: nn.Module
     encode: Callable[[Sequence[Text]], Inputs]
     predictor: Predictor | None = None
+    tokenizer: Any = None
 
 
 def open_looker(source: str | os.PathLike[str], *, generate: int = 0, allow_code: bool = False) -> Looker:

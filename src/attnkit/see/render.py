@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from attnkit.capture.captured import Capture
+from attnkit.capture.captured import Capture, CapturedLayer
 from attnkit.capture.file import save
+from attnkit.capture.means import head_means
 from attnkit.capture.size import size_bytes
 from attnkit.errors import FailedError, UsageError
 from attnkit.files import write_text
@@ -12,6 +14,7 @@ from attnkit.page.atlas import atlas_page
 from attnkit.page.figure import draw
 from attnkit.page.terminal import show
 
+PAGE_BYTES = 1_500_000
 FIGURES = (".png", ".svg", ".pdf")
 ENDINGS = (".html", ".attn", *FIGURES)
 
@@ -52,8 +55,9 @@ def write(
     try:
         most = None if budget is None else size_bytes(budget)
         if path.suffix.lower() == ".html":
-            kept = {} if most is None else {"budget_bytes": most}
-            write_text(path, atlas_page(capture, second, **kept))
+            focus = None if layer is None or head is None else (layer, head)
+            page = atlas_page(capture, second, budget_bytes=PAGE_BYTES if most is None else most, focus=focus)
+            write_text(path, page)
         elif path.suffix.lower() == ".attn":
             save(capture, path, most)
         else:
@@ -64,9 +68,34 @@ def write(
     return path
 
 
-def rendered(capture: Capture, width: int | None, statistic: str, color: bool = False) -> str:
+def rendered(capture: Capture, width: int | None, color: bool) -> str:
     """The capture as text."""
     return show(capture, width=width, color=color)
+
+
+def summary(capture: Capture, written: Sequence[Path]) -> dict[str, Any]:
+    """The capture as plain data: every layer with the mean of each statistic a head, its check and roles."""
+    return {
+        "title": capture.title,
+        "notes": capture.notes,
+        "layers": [_layer(layer) for layer in capture.layers],
+        "out": [str(path) for path in written],
+    }
+
+
+def _layer(layer: CapturedLayer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "operator": layer.operator,
+        "queries": layer.T,
+        "keys": layer.S,
+        "heads": layer.heads,
+        "check": {"error": layer.check.error, "rows": layer.check.rows, "reason": layer.check.reason},
+        "means": {name: head_means(layer, name).tolist() for name in layer.statistics},
+        "undefined": layer.undefined,
+        "roles": layer.roles,
+    }
 
 
 def _listed() -> str:

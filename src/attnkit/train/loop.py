@@ -22,6 +22,7 @@ from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.optimize import average_into, learning_rate, make_optimizer, optimizer_state, set_optimizer_state
 from attnkit.train.preprocessing import Ids, Preprocessing
+from attnkit.train.watch import alarms, watched
 
 Weights = dict[str, Tensor]
 
@@ -86,6 +87,7 @@ class Loop:
         self.lengths = prepare.lengths(train.items)
         self.epochs = chosen(settings.epochs)
         self.steps_an_epoch = len(self._batches(0))
+        self.unwatched = ""
         self.started = time.monotonic()
         self.earlier_seconds = 0.0
 
@@ -202,11 +204,29 @@ class Loop:
             "train_loss": at.loss_sum / max(1, at.loss_steps),
             "best": better,
         }
+        self._watch(model, line)
         at.history.append(line)
         at.loss_sum, at.loss_steps = 0.0, 0
         self.say("evaluation", **line, seconds=round(self.earlier_seconds + time.monotonic() - self.started, 2))
         if at.stale >= self.settings.patience:
             at.finished = f"{at.stale} evaluations in a row were no better than {select.measure} {at.best_value:.4f}"
+
+    def _watch(self, model: nn.Module, line: dict[str, Any]) -> None:
+        """Add what the attention does to the line of an evaluation, and say each alarm once."""
+        items = [item for item in self.validation.items if item][: self.settings.watch_rows]
+        if not items or self.unwatched:
+            return
+        try:
+            line["attention"] = watched(model, self.prepare, items)
+        except ValueError as error:
+            self.unwatched = str(error)
+            self.say("said", sentence=f"the attention is not watched: {error}")
+            return
+        raised = {(what, where.partition(":")[0]) for old in self.at.history for what, where in old.get("alarms", [])}
+        line["alarms"] = alarms(line["attention"])
+        for what, where in line["alarms"]:
+            if (what, where.partition(":")[0]) not in raised:
+                self.say("said", sentence=f"{what} at step {self.at.step} in {where}")
 
     def _save(self) -> None:
         self.at.seconds = self.earlier_seconds + time.monotonic() - self.started
