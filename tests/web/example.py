@@ -48,6 +48,24 @@ def maps_of(
     return torch.stack(maps).unflatten(0, (layers, heads)), split
 
 
+def _explained(method: str, scores: list[float], gain: float, word: str) -> dict[str, object]:
+    estimate = {"value": gain, "low": gain - 0.06, "high": gain + 0.06}
+    said = f"{gain:.2f} [{gain - 0.06:.2f}, {gain + 0.06:.2f}]"
+    return {
+        "method": method,
+        "stream": "text",
+        "item": 0,
+        "scores": scores,
+        "verdict": f"{word}: deletes the prediction {said} sooner than a random ranking",
+        "details": {
+            "target": {"index": 1, "label": "about the sea", "value": 2.1, "share": 0.89},
+            "seconds": 0.2,
+            "note": "",
+            "verdict": {"word": word, "deletion": estimate, "comprehensiveness": estimate},
+        },
+    }
+
+
 def example(second: bool = False, layers: int = 6, heads: int = 8) -> Capture:
     """What a small encoder might do with SENTENCES; the second is the same, trained on a little."""
     tokens = SENTENCES.split()
@@ -64,15 +82,11 @@ def example(second: bool = False, layers: int = 6, heads: int = 8) -> Capture:
     told = torch.tensor(
         [1.0 if t in {"keeper", "lamp", "lantern"} else 0.35 if t in {"safe", "letter"} else 0.0 for t in tokens]
     )
-    explanations: list[dict[str, object]] = [
-        {"method": "occlusion", "stream": "text", "item": 0, "scores": (told + noise - 0.06).tolist(),
-         "verdict": "faithful", "details": {"comprehensiveness": 0.41, "random": 0.06, "interval": [0.35, 0.47]}},
-        {"method": "gradient_x_attention", "stream": "text", "item": 0, "scores": (told * 0.6 + noise).tolist(),
-         "verdict": "faithful", "details": {"comprehensiveness": 0.33, "random": 0.06, "interval": [0.27, 0.40]}},
-        {"method": "rollout", "stream": "text", "item": 0, "scores": (noise * 6).tolist(),
-         "verdict": "no better than random here",
-         "details": {"comprehensiveness": 0.07, "random": 0.06, "interval": [0.02, 0.1]}},
-    ]  # fmt: skip
+    explanations = [
+        _explained("occlusion", (told + noise - 0.06).tolist(), 0.41, "faithful"),
+        _explained("gradient_x_attention", (told * 0.6 + noise).tolist(), 0.33, "faithful"),
+        _explained("rollout", (noise * 6).tolist(), 0.01, "no better than random here"),
+    ]
     return capture_of_maps(
         tokens,
         maps,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from attnkit.attention.pairwise import Pairwise
 from attnkit.capture.captured import Capture, CapturedLayer, Edges
 from attnkit.page.atlas import atlas_page
 from attnkit.page.atlas_edges import LayerEdges
@@ -275,3 +276,36 @@ def test_paper_is_light_and_without_controls(show: Show) -> None:
     assert opened.js("() => document.documentElement.dataset.theme") == "light"
     opened.js("() => dispatchEvent(new Event('afterprint'))")
     assert opened.js("() => document.documentElement.dataset.theme") == "dark"
+
+
+def measured(T: int, heads: int) -> Capture:
+    from attnkit.attention.where import Where
+    from attnkit.capture.captured import Wanted
+    from attnkit.capture.measure import measure
+    from attnkit.layers.taps import Seen
+
+    generator = torch.Generator().manual_seed(5)
+    q, k, v = (torch.randn(1, heads, T, 8, generator=generator) for _ in range(3))
+    spec, where = Pairwise(), Where.of(T, T)
+    seen = Seen("only", spec, q, k, v, where, {}, None, spec.mix(q, k, v, where, {}, None))
+    return Capture(
+        layers=[measure(seen, "self", Wanted(level="full", edges=3))], streams={"text": [list(map(str, range(T)))]}
+    )
+
+
+def test_the_whole_map_of_a_head_that_was_asked_for(show: Show) -> None:
+    capture = measured(90, 4)
+    A = capture.layers[0].seen.matrix()[0, 2]
+    html = atlas_page(capture, focus=("only", 2), budget_bytes=160_000)
+    opened = show(html, "#head=2&token=40&join=false")
+    row = opened.js("async () => { const h = await attnPage.model.first.head(0, 2, 0); return [...h.exact]; }")
+    assert np.abs(np.array(row).reshape(90, 90) - A.numpy()).max() <= 1e-5
+    assert opened.page.locator("#spoken-readers .named").count() == 6
+    reader = int(A[:, 40].argmax())
+    assert opened.page.text_content("#spoken-readers .named >> nth=0") == f"{reader} {A[reader, 40]:.3f}"
+    assert opened.clean(), opened.complaints
+
+
+def test_a_whole_map_that_cannot_be_is_said(show: Show) -> None:
+    opened = show(atlas_page(random_capture(1, 2, 16), focus=("layers.0.attention", 1)))
+    assert "was captured without queries and keys" in opened.page.text_content("#notes")

@@ -265,3 +265,30 @@ def test_what_was_left_out_is_on_the_page(show: Show, big: str) -> None:
     notes = opened.page.locator("#notes li").all_text_contents()
     assert any("captured edges" in note for note in notes) and any("means over" in note for note in notes)
     assert opened.page.locator("#checks li").count() == 12
+
+
+def test_explanations_stand_beside_each_other_with_their_verdicts(show: Show, small: str) -> None:
+    opened = show(small)
+    verdicts = opened.page.locator(".explanation .verdict").all_text_contents()
+    assert verdicts == ["✓ faithful", "✓ faithful", "? no better than random here"]
+    first = opened.page.text_content(".explanation >> nth=0")
+    assert "0.410 [0.350, 0.470]" in first and "about the sea (0.890)" in first
+    assert opened.page.get_attribute(".explanation canvas >> nth=0", "aria-label").startswith("occlusion: la")
+    opened.page.click(".explanation button >> nth=0")
+    opened.settle()
+    assert opened.page.input_value("#shade") == "explain:0" and "shade=explain%3A0" in opened.js("() => location.hash")
+    assert word(opened, "lamp").get_attribute("style") != word(opened, "boats").get_attribute("style")
+
+
+def test_a_head_has_a_role_only_where_it_was_named(show: Show) -> None:
+    capture = example()
+    capture.layers[0].roles[0] = [
+        {"role": "local", "score": 0.3, "named": False, "chance": 0.2, "examples": [], "reason": None},
+        {"role": "sink", "score": None, "named": False, "reason": "nothing to go by"},
+    ]
+    opened = show(atlas_page(capture), "#stat=role&layer=0&head=0")
+    assert opened.js("() => attnPage.page.atlases[0].cells[0].role") is None
+    assert "no role; nearest local" in opened.page.text_content("#figures .roles")
+    opened.js("() => attnPage.change({ head: 1 })")
+    opened.opened(0, 1)
+    assert "nearest" not in opened.page.text_content("#figures .roles")

@@ -88,7 +88,7 @@ def _facts(layer: CapturedLayer, blob: Blob) -> dict[str, Any]:
         "undefined": {str(name): str(why) for name, why in layer.undefined.items()},
         "check": {"error": error, "finite": check.error is None or error is not None, "rows": check.rows,
                   "reason": check.reason},
-        "roles": [[_plain(role) for role in head] for head in layer.roles] if layer.roles else None,
+        "roles": [_best_roles(head) for head in layer.roles] if layer.roles else None,
         "names": list(layer.statistics),
         "query_keep": _keep(layer.query_keep, blob),
         "key_keep": _keep(layer.key_keep, blob),
@@ -98,6 +98,17 @@ def _facts(layer: CapturedLayer, blob: Blob) -> dict[str, Any]:
         "statistics": None,
         "exact": {},
     }  # fmt: skip
+
+
+def _best_roles(head: Sequence[dict[str, object]]) -> list[Any]:
+    """The roles that a head is named after, with two examples each, or the one it is nearest to."""
+    decided = [role for role in head if role.get("score") is not None]
+    named = [role for role in decided if role.get("named", True)]
+    return [
+        {**_plain({key: value for key, value in role.items() if value is not None}),
+         "examples": _plain(role.get("examples", ()))[:2]}
+        for role in (named[:3] or decided[:1])
+    ]  # fmt: skip
 
 
 def _summary(layer: CapturedLayer) -> NDArray[Any]:

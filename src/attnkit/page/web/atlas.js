@@ -193,7 +193,8 @@ function score(cell) {
 export function roleNames(model) {
   const names = new Set();
   for (const capture of model.captures) {
-    for (const layer of capture.layers) for (const head of layer.roles || []) if (head[0]) names.add(head[0].role);
+    for (const layer of capture.layers)
+      for (const head of layer.roles || []) if (head[0] && head[0].named !== false) names.add(head[0].role);
   }
   return [...names].sort();
 }

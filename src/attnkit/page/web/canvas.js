@@ -18,8 +18,11 @@ export function fit(canvas, width, height) {
   return context;
 }
 
+let family = "";
+
 export function font(size, weight = 400) {
-  return `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  family = family || getComputedStyle(document.body).fontFamily;
+  return `${weight} ${size}px ${family}`;
 }
 
 export function at(canvas, event) {

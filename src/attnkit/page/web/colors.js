@@ -28,8 +28,13 @@ export function theme() {
   return document.documentElement.dataset.theme || "light";
 }
 
+const inks = new Map();
+
+// A colour of the style sheet; asked for once a theme, since each question makes the browser settle all styles.
 export function ink(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const key = `${theme()} ${name}`;
+  if (!inks.has(key)) inks.set(key, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return inks.get(key);
 }
 
 function parse(hex) {

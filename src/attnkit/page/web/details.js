@@ -40,7 +40,8 @@ export function drawFigures(root, model) {
   const roles = element("div", { class: "roles" });
   model.captures.forEach((_, c) => {
     for (const one of (role(c) || []).slice(0, 3)) {
-      const label = `${model.second ? `${"AB"[c]}: ` : ""}${String(one.role).replaceAll("_", " ")}`;
+      const nearest = one.named === false ? "no role; nearest " : "";
+      const label = `${model.second ? `${"AB"[c]}: ` : ""}${nearest}${String(one.role).replaceAll("_", " ")}`;
       roles.append(
         element("span", { class: "role", title: evidence(one) }, element("b", {}, label), ` ${show(one.score)}`),
       );
@@ -79,12 +80,15 @@ export function drawFigures(root, model) {
   roles.hidden = !roles.childNodes.length;
 }
 
+// The numbers behind a role, and pairs of tokens that show it.
 function evidence(role) {
-  return Object.entries(role)
-    .filter(([name]) => name !== "role" && name !== "score")
-    .map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`)
-    .join("\n")
-    .slice(0, 600);
+  const lines = Object.entries(role)
+    .filter(([name, value]) => !["role", "score", "named", "examples"].includes(name) && typeof value !== "object")
+    .map(([name, value]) => `${name}: ${typeof value === "number" ? show(value) : value}`);
+  for (const one of role.examples || []) {
+    if (one && "query_token" in one) lines.push(`${one.query_token} reads ${one.key_token} with ${show(one.weight)}`);
+  }
+  return lines.join("\n").slice(0, 600);
 }
 
 const MOST_NAMED = 6;

@@ -39,8 +39,7 @@ export class Explanations {
 
   card(one) {
     const canvas = element("canvas", { role: "img" });
-    const verdict = String(one.verdict || "no verdict");
-    const good = /^faithful/i.test(verdict);
+    const { word, reason, good } = verdictOf(one);
     const pressed = state.shade === `explain:${one.n}`;
     const button = element(
       "button",
@@ -49,23 +48,22 @@ export class Explanations {
     );
     button.addEventListener("click", () => change({ shade: pressed ? "attention" : `explain:${one.n}` }));
     const name = `${this.model.second ? `${"AB"[one.c]}: ` : ""}${String(one.method).replaceAll("_", " ")}`;
-    const details = Object.entries(one.details || {})
-      .slice(0, 8)
-      .map(([key, value]) =>
-        element(
-          "div",
-          { class: "figure" },
-          element("span", { class: "name" }, key.replaceAll("_", " ")),
-          element("span", { class: "value" }, told(value)),
-        ),
-      );
+    const figures = details(one).map(([name, value]) =>
+      element(
+        "div",
+        { class: "figure" },
+        element("span", { class: "name" }, name),
+        element("span", { class: "value" }, value),
+      ),
+    );
     const card = element(
       "article",
       { class: "explanation" },
       element("header", {}, element("h3", {}, name), button),
-      element("p", { class: `verdict ${good ? "good" : "unknown"}` }, `${good ? "✓" : "?"} ${verdict}`),
+      element("p", { class: `verdict ${good ? "good" : "unknown"}` }, `${good ? "✓" : "?"} ${word}`),
+      ...(reason ? [element("p", { class: "muted small reason" }, reason)] : []),
       canvas,
-      element("div", { class: "figures" }, ...details),
+      element("div", { class: "figures" }, ...figures),
     );
     return { card, paint: () => this.paint(canvas, one) };
   }
@@ -105,10 +103,37 @@ export class Explanations {
   }
 }
 
+const GAINS = ["deletion", "insertion", "comprehensiveness", "sufficiency"];
+
+// [name, value] of what is worth a line: the gains over random rankings, the target, and numbers of the method's own.
+function details(one) {
+  const { verdict, target, ...rest } = one.details || {};
+  const found = [];
+  if (target && typeof target === "object") {
+    const name = target.name ?? target.label ?? target.index ?? "";
+    found.push(["explained answer", `${name}${typeof target.share === "number" ? ` (${show(target.share)})` : ""}`]);
+  }
+  for (const gain of GAINS)
+    if (verdict && verdict[gain]) found.push([`${gain}, more than random`, told(verdict[gain])]);
+  for (const [name, value] of Object.entries(rest)) {
+    if (value !== null && value !== "" && name !== "seconds") found.push([name.replaceAll("_", " "), told(value)]);
+  }
+  return found.slice(0, 10);
+}
+
 function told(value) {
   if (typeof value === "number") return show(value);
   if (Array.isArray(value)) return value.slice(0, 3).map(told).join(" to ");
+  if (value && typeof value === "object" && "low" in value && "high" in value) {
+    return `${show(value.value)} [${show(value.low)}, ${show(value.high)}]`;
+  }
   return typeof value === "object" && value ? JSON.stringify(value).slice(0, 60) : String(value);
+}
+
+// "faithful: deletes ..." is a word and its reason.
+export function verdictOf(one) {
+  const [word, ...reason] = String(one.verdict || "no verdict").split(": ");
+  return { word, reason: reason.join(": "), good: /^faithful/i.test(word) };
 }
 
 function lines(context, units, width) {

@@ -96,7 +96,8 @@ class Capture {
 
   role(n, head) {
     const roles = this.layers[n].roles;
-    return (roles && roles[head] && roles[head][0]) || null;
+    const best = roles && roles[head] && roles[head][0];
+    return best && best.named !== false ? best : null;
   }
 
   // The tokens of one side; where nobody said them, their numbers.

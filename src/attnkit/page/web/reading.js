@@ -2,6 +2,7 @@
 
 import { element } from "./canvas.js";
 import { drawNamed } from "./details.js";
+import { verdictOf } from "./explain.js";
 import { Minimap } from "./minimap.js";
 import { count } from "./numbers.js";
 import { PatchPanel } from "./patches.js";
@@ -79,7 +80,7 @@ export class Reading {
     }
     for (const one of this.explanations.all) {
       if ((one.item || 0) === state.item)
-        choices.push([`explain:${one.n}`, `${String(one.method).replaceAll("_", " ")} (${one.verdict})`]);
+        choices.push([`explain:${one.n}`, `${String(one.method).replaceAll("_", " ")} (${verdictOf(one).word})`]);
     }
     byId("shade").replaceChildren(...choices.map(([value, label]) => new Option(label, value)));
     byId("shade").value = state.shade;
