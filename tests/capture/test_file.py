@@ -398,7 +398,7 @@ def test_links_encrypted_and_double_members_are_refused(good, tmp_path) -> None:
     double = whole.replace(member(1).encode(), member(0).encode())
     packed = bytearray(whole)
     packed[at + 10] = 14
-    for content, said in ((encrypted, "encrypted"), (link, "link"), (double, "twice"), (packed, "packed")):
+    for content, said in ((encrypted, "is encrypted; save"), (link, "link"), (double, "twice"), (packed, "packed")):
         path = tmp_path / "bad.attn"
         path.write_bytes(bytes(content))
         with pytest.raises(ValueError, match=said):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attnkit.capture.captured import Capture
-from attnkit.page.letters import columns, cut, padded, plain_letters, spaced
+from attnkit.page.letters import columns, cut, padded, plain_letters, short_name, spaced
 from attnkit.page.terminal import show
 from tests.capture.made import capture_of, layer_of
 
@@ -135,6 +135,16 @@ def test_sub_words_are_joined_as_their_marks_say() -> None:
     assert spaced(["The", "Ġcat", "s", "Ċ"]) == [(False, "The"), (True, "cat"), (False, "s"), (False, "\n")]
     assert spaced(["▁The", "▁c", "at"]) == [(True, "The"), (True, "c"), (False, "at")]
     assert spaced(["注意", "力", "and"]) == [(False, "注意"), (False, "力"), (True, "and")]
+
+
+def test_long_names_of_layers_still_differ() -> None:
+    names = [f"{side}.block.{n}.layer.0.SelfAttention" for side in ("encoder", "decoder") for n in range(12)]
+    short = [short_name(name, 28) for name in names]
+    assert short[13] == "d.b.1.layer.0.SelfAttention"
+    assert len(set(short)) == len(names)
+    assert max(map(columns, short)) <= 28
+    assert short_name("x" * 50, 10) == "…" + "x" * 9
+    assert short_name("layers.0", 28) == "layers.0"
 
 
 def test_letters_take_the_columns_that_a_terminal_gives_them() -> None:

@@ -35,7 +35,7 @@ def check(capture: Capture) -> None:
         try:
             _check_layer(layer)
         except ValueError as error:
-            raise ValueError(f"layer {layer.name!r}: {error}") from None
+            raise ValueError(f"layer {str(layer.name)[:80]!r}: {error}") from None
 
 
 def need(holds: bool, sentence: str) -> None:

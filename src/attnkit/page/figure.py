@@ -11,7 +11,7 @@ from attnkit.capture.captured import Capture, CapturedLayer
 from attnkit.capture.statistics import STATISTICS, Statistic
 from attnkit.files import write_bytes
 from attnkit.page.figure_map import Map, label_tokens, map_of, map_panel, token_line
-from attnkit.page.letters import cut, drawable, plain_letters
+from attnkit.page.letters import cut, drawable, plain_letters, short_name
 from attnkit.page.numbers import known, means, real_values
 
 ENDINGS = ("png", "svg", "pdf")
@@ -281,7 +281,6 @@ def _titled(captures: list[Capture], words: str) -> str:
 
 
 def _name(name: str) -> str:
-    """The end of a long name, which is where layers differ; numbers where the font lacks letters."""
-    plain = plain_letters(name)
-    plain = plain if drawable([plain]) else plain.encode("ascii", "backslashreplace").decode()
-    return plain if len(plain) <= _LONGEST_NAME else "…" + plain[-(_LONGEST_NAME - 1) :]
+    """A layer's name where there is little room, in letters that the font has."""
+    short = short_name(name, _LONGEST_NAME)
+    return short if drawable([short]) else short.encode("ascii", "backslashreplace").decode()

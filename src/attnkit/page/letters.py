@@ -53,6 +53,19 @@ def padded(text: str, width: int) -> str:
     return short + " " * (width - columns(short))
 
 
+def short_name(name: str, most: int) -> str:
+    """A layer's name in at most so many columns: what stands in front shrinks to first letters, numbers stay."""
+    steps = plain_letters(name).split(".")
+    for index, step in enumerate(steps[:-1]):
+        if columns(".".join(steps)) <= most:
+            break
+        steps[index] = step if step.isdigit() else step[:1]
+    short = ".".join(steps)
+    while columns(short) > most:
+        short = "…" + short[2:]
+    return short
+
+
 def drawable(texts: Iterable[str]) -> bool:
     """True where matplotlib's own font has every letter of them."""
     letters = _font_letters()

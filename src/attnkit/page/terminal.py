@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from attnkit.capture.captured import Capture, CapturedLayer
-from attnkit.page.letters import columns, cut, padded, plain_letters, spaced
+from attnkit.page.letters import columns, cut, padded, plain_letters, short_name, spaced
 from attnkit.page.numbers import known, means, real_values, tokens_of
 
 _DEFAULT_WIDTH = 100
@@ -84,9 +84,10 @@ def _grid(capture: Capture, statistic: str, room: int, color: bool) -> str:
     if not np.isfinite(grid).any():
         reasons = sorted({one.undefined[statistic] for one in capture.layers if statistic in one.undefined})
         return _wrapped_words(f"{told.title}: {plain_letters('; '.join(reasons)) or 'not recorded'}", room)
-    longest = max(columns(plain_letters(one.name)) for one in capture.layers)
-    name = min(longest, _LONGEST_NAME, room // 3)
     heads = grid.shape[1]
+    longest = max(columns(plain_letters(one.name)) for one in capture.layers)
+    left = room - 1 - heads * _NUMBER_COLUMNS
+    name = min(longest, max(left, min(_LONGEST_NAME, room // 3)))
     numbered = heads * _NUMBER_COLUMNS <= room - name or heads <= _MARKED
     cell = _NUMBER_COLUMNS if numbered else _SHADE_COLUMNS
     band = max(1, (room - name - 1) // cell)
@@ -98,9 +99,7 @@ def _grid(capture: Capture, statistic: str, room: int, color: bool) -> str:
         lines.append(_heads_line(some, name, cell))
         for row, one in enumerate(capture.layers):
             cells = "".join(_cell(float(grid[row, head]), low, high, cell, color) for head in some)
-            lines.append(
-                f"{_named(one.name, name)} {cells}".rstrip() if not color else f"{_named(one.name, name)} {cells}"
-            )
+            lines.append(f"{padded(short_name(one.name, name), name)} {cells}".rstrip())
     return "\n".join(lines)
 
 
@@ -113,14 +112,6 @@ def _heads_line(heads: range, name: int, cell: int) -> str:
             at = (head - heads.start) * cell
             marks[at : at + len(str(head))] = str(head)
     return (" " * (name + 1) + "".join(marks)).rstrip()
-
-
-def _named(name: str, width: int) -> str:
-    """The end of a name, where layers differ, filled up to the width."""
-    plain = plain_letters(name)
-    while columns(plain) > width:
-        plain = "…" + plain[2:]
-    return padded(plain, width)
 
 
 def _cell(value: float, low: float, high: float, cell: int, color: bool) -> str:
