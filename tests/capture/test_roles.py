@@ -188,6 +188,17 @@ def test_stripes_are_chosen_by_one_half_of_the_queries_and_counted_on_the_other(
     assert stripe.score == pytest.approx(1.0, abs=1e-3) and stripe.chance == pytest.approx(2 / L, abs=0.03)
 
 
+def test_one_place_makes_no_head_local_by_itself() -> None:
+    """Two thirds on the token before and one third on that before it: the one counts for no more than the other."""
+    L = 60
+    t, s = torch.arange(L)[:, None], torch.arange(L)
+    scores = 20.0 + torch.where(s == t - 1, math.log(2.0), 0.0)
+    q = torch.where((s == t - 1) | (s == t - 2), scores, 0.0) * L**0.5
+    found = by_name(roles_of(call(Pairwise(), q[None, None], torch.eye(L)[None, None]))[0])
+    assert found["local"].score == pytest.approx(2 / 3, abs=0.02)
+    assert found["previous token"].score == pytest.approx(2 / 3, abs=0.02)
+
+
 def test_chance_is_what_a_uniform_map_scores() -> None:
     flat = planted(["diffuse"], [TEXTS[0]], causal=True)
     for scores in roles_of(flat, [TEXTS[0]]):
@@ -327,8 +338,8 @@ def test_the_table_has_the_clearest_heads_first_with_their_evidence() -> None:
     table = role_table(Capture([layer, named], {"text": TEXTS}))
     json.dumps(table)
     assert {(line["layer"], line["head"]) for line in table[-2:]} == {("layer", 0), ("named", 0)}
-    lifts = [float(str(line["lift"])) for line in table]
-    assert lifts == sorted(lifts, reverse=True)
+    order = [(line["role"] is None, -float(str(line["strength"]))) for line in table]
+    assert order == sorted(order) and order[0][1] < -1.0
     line = next(line for line in table if line["role"] == "induction")
     for words in ("by chance", "over 3 items", " reads "):
         assert words in str(line["evidence"])

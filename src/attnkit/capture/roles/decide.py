@@ -50,7 +50,7 @@ def roles_of(
     query_tokens: Sequence[Sequence[str]] | None = None,
     entropy_BHT: Tensor | None = None,
 ) -> list[list[RoleScore]]:
-    """Every role of every head of a call, named ones first, then by how far above chance; any operator, no map.
+    """Every role of every head of a call, named ones first, then by strength; any operator, no map.
 
     `tokens` are those of the keys, a list an item, as many as the keys or as the real ones; without them what goes by
     tokens is left undecided. `query_tokens` name the queries in examples where they are not keys themselves.

@@ -40,6 +40,11 @@ class RoleScore:
         return (self.score - self.chance) / max(1.0 - self.chance, 1e-9)
 
     @property
+    def strength(self) -> float:
+        """The lift in thresholds, by which roles are ranked: 1 where a name begins, minus infinity where undecided."""
+        return -math.inf if self.lift is None else self.lift / self.threshold
+
+    @property
     def named(self) -> bool:
         """True where the head gets the role's name: far enough above chance, and not by accident.
 
@@ -96,8 +101,8 @@ class RoleScore:
 
 
 def ranked(scores: Sequence[RoleScore]) -> list[RoleScore]:
-    """Named roles first, then by lift, what was not decided last."""
-    return sorted(scores, key=lambda one: (one.named, -math.inf if one.lift is None else one.lift), reverse=True)
+    """Named roles first, then by strength, what was not decided last."""
+    return sorted(scores, key=lambda one: (one.named, one.strength), reverse=True)
 
 
 def name_roles(found: Sequence[Sequence[Sequence[RoleScore | Mapping[str, Any]]]]) -> list[list[dict[str, object]]]:

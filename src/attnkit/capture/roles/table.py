@@ -9,15 +9,16 @@ from attnkit.capture.roles.layer import roles_of_layer
 
 
 def role_table(capture: Capture) -> list[dict[str, object]]:
-    """A line a head: layer, head, role, score, chance, lift, evidence, other roles; the clearest first.
+    """A line a head: layer, head, role, score, chance, evidence and more; the clearest first.
 
     `role` is the best name the head gets, None where it gets none: the rest of the line is then about the role it comes
-    nearest to, which `nearest` says. Layers whose roles were not recorded get them here, with what was kept of them.
+    nearest to, which `nearest` says. `strength` is the lift in thresholds. Layers without roles get
+    theirs here, from what was kept of them.
 
     Cost: nothing where roles were recorded, else that of `roles_of_layer`.
     """
     lines = [_line(layer, head, roles) for layer in capture.layers for head, roles in enumerate(_roles(capture, layer))]
-    return sorted(lines, key=lambda line: (line["role"] is None, -_number(line["lift"])))
+    return sorted(lines, key=lambda line: (line["role"] is None, -_number(line["strength"])))
 
 
 def _roles(capture: Capture, layer: CapturedLayer) -> list[list[dict[str, Any]]]:
@@ -38,6 +39,7 @@ def _line(layer: CapturedLayer, head: int, roles: list[dict[str, Any]]) -> dict[
         "score": best.get("score"),
         "chance": best.get("chance"),
         "lift": best.get("lift"),
+        "strength": None if best.get("lift") is None else best["lift"] / best["threshold"],
         "mean": best.get("mean"),
         "spread": best.get("spread"),
         "n": best.get("n", 0),
