@@ -20,9 +20,8 @@ from attnkit.capture.sweep_rows import map_rows, some_queries
 from attnkit.kernels.functionals import in_slabs
 from attnkit.kernels.kernel import Call
 from attnkit.kernels.partition import partition
-from attnkit.kernels.rows.engine import Job
 from attnkit.kernels.rows.normalizer import SoftmaxRows
-from attnkit.kernels.rows.place import HEIGHTS, SLAB_NUMBERS, STARTING_PAIRS, Place, Space
+from attnkit.kernels.rows.place import HEIGHTS, STARTING_PAIRS, Place, Space, places
 from attnkit.kernels.rows.program import Program, program
 
 # Stands for minus infinity: its exponential is zero and its product with zero is zero, where infinity's is not.
@@ -31,6 +30,8 @@ HIDDEN = -1e30
 PEAK = 64
 # Scores within this need no shift before the exponential, and leave the entropy its digits.
 UNSHIFTED = 16.0
+# Numbers of a tile: low ones stay in a core's cache while they are counted, but make poor products.
+TILE_NUMBERS = 1 << 20
 # Numbers of a tile, all items and heads counted, where rows are not made in slabs.
 CHUNK_NUMBERS = 1 << 21
 
@@ -99,17 +100,18 @@ def tiles(
 
 def _slabs(spec: Pairwise, call: Call, wanted: frozenset[str], heads: frozenset[int] | None) -> Iterator[Tile]:
     where, H = call.where, call.q_BHTD.shape[1]
-    heights = tuple(height for height in HEIGHTS if height * where.S <= SLAB_NUMBERS) or HEIGHTS[:1]
+    heights = tuple(height for height in HEIGHTS if height * where.S <= TILE_NUMBERS) or HEIGHTS[:1]
     slabs = partition(spec.pattern, where.T, where.S, where.aligned and _narrows(spec), heights, STARTING_PAIRS)
     read = [part.rows_read or (0, 0) for part in spec.refine]
     beyond = sum(above for above, _ in read), sum(below for _, below in read)
-    job = Job(spec, where, tuple(call.params), 0.0, None, slabs, beyond, False)
     made = program(spec, call, None, False, exact_scores="largest_logit" in wanted)
     space = Space(made.v_BHSE.dtype, made.v_BHSE.device)
     last = _stage_counts(spec, made)
     softmax = last[1] + 1 == len(made.stages) and type(made.stages[last[1]]) is SoftmaxRows
     met: tuple[slice, int, Tensor] | None = None
-    for place in job.places(made, H):
+    largest = max((slab.pairs for slab in slabs), default=1)
+    together = H if made.whole_heads else max(1, min(H, TILE_NUMBERS // max(1, largest)))
+    for place in places(spec, where, call.q_BHTD.shape[0], H, slabs, beyond, together):
         if heads is not None and heads.isdisjoint(range(place.heads.start, place.heads.stop)):
             continue
         if "entropy_share" in wanted and (met is None or met[:2] != (place.core, place.item)):

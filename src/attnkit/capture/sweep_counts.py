@@ -1,6 +1,5 @@
 """What a sweep counts: tile by tile, each number in as few passes as it takes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,15 +7,12 @@ from torch import Tensor
 
 from attnkit.attention.heads import share_heads
 from attnkit.attention.where import Where
-from attnkit.capture.statistics import SHARES
-from attnkit.capture.sweep import HIDDEN, Tile, peaks_of
-from attnkit.capture.sweep_moments import Moments, block_sums
-from attnkit.capture.sweep_places import MIDDLE, Places, places_of
-from attnkit.capture.sweep_top import heaviest
+from attnkit.capture.sweep import HIDDEN, Tile
+from attnkit.capture.sweep_moments import moments
+from attnkit.capture.sweep_places import MIDDLE, Places, Stretch, places_of, stretch_of
+from attnkit.capture.sweep_sums import Asked, Sums, sums_of, together
 from attnkit.kernels.rows.place import Space
 
-# put(name, value_N) or put(name, value_N, there_N): a statistic of a tile's rows.
-_Put = Callable[..., None]
 _BESIDE = ("sink", "diagonal", "previous", "next")
 
 
@@ -50,7 +46,7 @@ class Counts:
         B, T, S = v_BGSE.shape[0], where.T, where.S
         like = v_BGSE
         self.wanted, self.extras, self.where, self.placed = wanted, extras, where, placed
-        self.real_BT = real_BT
+        self.real_BT, self.scaled = real_BT, False
         self.query = {name: like.new_zeros(B, heads, T) for name in wanted if name not in ("received", "received_norm")}
         key = wanted & {"received", "received_norm"}
         self.received = like.new_zeros(B, heads, S) if key else None
@@ -65,52 +61,30 @@ class Counts:
             keys = torch.full((B, heads, T, extras.edges), -1, dtype=torch.int64, device=like.device)
             self.edges = like.new_zeros(B, heads, T, extras.edges), keys
         self._size = _block_size(extras.key_tokens)
+        self._asked = Asked.of(wanted, extras.edges, extras.key_tokens)
         self._space = Space(like.dtype, like.device)
         self._places: dict[int, Places] = {}
+        self._stretch: tuple[int, slice, slice, Stretch] | None = None
+        self._held: list[tuple[slice, Sums]] = []
 
     def add(self, tile: Tile) -> None:
-        """Count one tile; its weights may be written over."""
-        H, R, _ = tile.weights_HRC.shape
-        flat = tile.weights_HRC.flatten(0, 1)
-        places = self._of_item(tile.item)
-        moments = Moments.of(flat, tile, places, self.wanted)
-        real = self._real(tile)
-        whole = moments.total_N != 0
-        for there in (real, None if tile.seen_HR is None else tile.seen_HR.flatten()):
-            whole = whole if there is None else whole & there
-        # What weights are divided by to be shares of their row.
-        divisor = moments.total_N.where(whole, 1.0)
-
-        def put(name: str, value_N: Tensor, there: Tensor | None = None) -> None:
-            if name in self.query:
-                kept = whole if there is None else there
-                value = value_N.where(kept, 0.0).view(H, R)
-                self.query[name][tile.item, tile.heads, tile.rows] = value.to(value.dtype)
-
-        factor = divisor.reciprocal() if tile.scores_HRC is not None else torch.ones_like(divisor)
-        weight = factor.where(whole, 0.0)
-        put("total", moments.total_N * weight)
-        moments.put(put)
-        if self.wanted & set(SHARES[:3]):
-            self._entropy(tile, flat, divisor, whole, put)
-        self._beside(tile, places, flat, weight, put)
-        if tile.logit_HR is not None:
-            logit = tile.logit_HR.flatten()
-            may = logit > 0.5 * HIDDEN if tile.seen_HR is None else tile.seen_HR.flatten()
-            put("largest_logit", logit, may if real is None else may & real)
-        if "largest_weight" in self.wanted or self.edges is not None:
-            self._largest(tile, flat, weight, put)
-        if "value_norm" in self.query and self.v_BHSE is not None:
-            v = self.v_BHSE[tile.item, tile.heads, tile.columns]
-            put("value_norm", (tile.weights_HRC @ v).flatten(0, 1).norm(dim=-1) * weight)
+        """Count one tile."""
+        key = tile.item, tile.rows, tile.columns
+        if self._stretch is None or self._stretch[:3] != key:
+            self._flush()
+            self._stretch = *key, stretch_of(self._of_item(tile.item), tile.rows, tile.columns)
+        v = None if self.v_BHSE is None else self.v_BHSE[tile.item]
+        sums = sums_of(tile, self._places[tile.item], self._stretch[3], self._asked, v, self._space)
+        self._held.append((tile.heads, sums))
+        self.scaled = tile.scores_HRC is not None
         if self.received is not None:
+            _, weight, _ = self._weigh(sums, tile.item, tile.rows)
             into = self.received[tile.item, tile.heads, None, tile.columns]
-            into.baddbmm_(weight.view(H, 1, R), tile.weights_HRC)
-        if self.pooled is not None:
-            self._pool(tile, flat, moments, weight)
+            into.baddbmm_(weight[:, None], tile.weights_HRC)
 
     def finished(self) -> dict[str, Tensor]:
         """The statistics, by name."""
+        self._flush()
         found = dict(self.query)
         if self.received is not None:
             found["received"] = self.received
@@ -118,8 +92,7 @@ class Counts:
                 found["received_norm"] = self.received * self.v_BHSE.norm(dim=-1)
         if self.pooled is not None:
             B, T = self.pooled.shape[0], self.where.T
-            real = self.real_BT
-            ones = torch.ones(B, T, device=self.pooled.device) if real is None else real.float()
+            ones = self.pooled.new_ones(B, T) if self.real_BT is None else self.real_BT.to(self.pooled.dtype)
             counts = ones.new_zeros(B, self.pooled.shape[2]).index_add_(1, self.query_block, ones)
             self.pooled /= counts.clamp(min=1.0)[:, None, :, None]
         return {name: value for name, value in found.items() if name in self.wanted}
@@ -130,79 +103,82 @@ class Counts:
             self._places[item] = places_of(own, self._size, self._space.dtype, self.placed)
         return self._places[item]
 
-    def _real(self, tile: Tile) -> Tensor | None:
-        if self.real_BT is None:
-            return None
-        return self.real_BT[tile.item, tile.rows].expand(tile.weights_HRC.shape[:2]).flatten()
+    def _weigh(self, sums: Sums, item: int, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """What makes shares of the sums, what makes weights of the map of them, and where there is something at all."""
+        whole = sums.total != 0
+        if sums.seen is not None:
+            whole = whole & sums.seen
+        if self.real_BT is not None:
+            whole = whole & self.real_BT[item, rows]
+        divisor = sums.total.where(whole, 1.0)
+        factor = divisor.reciprocal() if self.scaled else torch.ones_like(divisor)
+        return divisor, factor.where(whole, 0.0), whole
 
-    def _entropy(self, tile: Tile, flat: Tensor, divisor: Tensor, whole: Tensor, put: _Put) -> None:
-        if tile.scores_HRC is not None:
-            scores = tile.scores_HRC.flatten(0, 1)
-        else:
-            scores = self._space.take("logs", tuple(flat.shape))
-            torch.clamp(flat, min=torch.finfo(flat.dtype).tiny, out=scores).log_()
-        # -sum p ln p = ln m - (sum A ln A) / m with m the row's sum.
-        entropy = (divisor.log() - row_dots(flat, scores) / divisor).clamp(min=0.0)
-        put("entropy", entropy)
-        put("span", entropy.exp())
-        if tile.met_HR is not None:
-            met = tile.met_HR.expand(tile.weights_HRC.shape[:2]).flatten()
-            put("entropy_share", entropy / met.clamp(min=2).to(entropy.dtype).log(), whole & (met > 1))
-
-    def _beside(self, tile: Tile, places: Places, flat: Tensor, weight: Tensor, put: _Put) -> None:
-        names = [name for name in _BESIDE if name in self.query]
-        if not names:
+    def _flush(self) -> None:
+        """Statistics of the rows whose heads have all been counted, from the few numbers kept of them."""
+        if self._stretch is None or not self._held:
             return
-        H, R, C = tile.weights_HRC.shape
-        column = places.beside_T4[tile.rows] - tile.columns.start
-        there = (column >= 0) & (column < C) & (places.beside_T4[tile.rows] >= 0)
-        index = column.clamp(0, C - 1).expand(H, R, 4)
-        found = tile.weights_HRC.gather(-1, index).masked_fill(~there, 0.0).flatten(0, 1)
-        for name in names:
-            put(name, found[:, _BESIDE.index(name)] * weight)
+        item, rows, columns, stretch = self._stretch
+        heads = torch.cat([torch.arange(one.start, one.stop) for one, _ in self._held]).to(self._space.device)
+        sums = together([one for _, one in self._held])
+        self._held = []
+        divisor, weight, whole = self._weigh(sums, item, rows)
 
-    def _largest(self, tile: Tile, flat: Tensor, weight: Tensor, put: _Put) -> None:
-        peaks = peaks_of(flat) if tile.peaks is None else tile.peaks
-        top = peaks.amax(-1)
-        put("largest_weight", (top if tile.scores_HRC is None else top.exp()) * weight)
-        if self.edges is not None:
-            H, R, _ = tile.weights_HRC.shape
-            value, key = heaviest(flat, peaks, self.edges[0].shape[-1])
-            value = value * weight[:, None]
-            nothing = value == 0
-            held = value.shape[-1]
-            values, keys = (x[tile.item, tile.heads, tile.rows, :held] for x in self.edges)
-            values.copy_(value.view(H, R, held))
-            keys.copy_((key + tile.columns.start).masked_fill(nothing, -1).view(H, R, held))
+        def put(name: str, value_HR: Tensor, there: Tensor | None = None) -> None:
+            if name in self.query:
+                value = value_HR.where(whole if there is None else there, 0.0)
+                self.query[name][item, heads, rows] = value.to(self._space.dtype)
 
-    def _pool(self, tile: Tile, flat: Tensor, moments: Moments, weight: Tensor) -> None:
-        assert self.pooled is not None
-        H, R, _ = tile.weights_HRC.shape
+        put("total", sums.total * weight)
+        if self._asked.orders > 1:
+            held = sums.heavy, sums.heavy_weights
+            for name, value in moments(sums.moments, sums.near, *held, self._places[item], stretch).items():
+                put(name, value)
+        if sums.dots is not None:
+            # -sum p ln p = ln m - (sum w ln w) / m with m the row's sum.
+            entropy = (divisor.log() - sums.dots / divisor).clamp(min=0.0)
+            put("entropy", entropy)
+            put("span", entropy.exp())
+            if sums.met is not None:
+                share = entropy / sums.met.clamp(min=2).to(entropy.dtype).log()
+                put("entropy_share", share, whole & (sums.met > 1))
+        if sums.beside is not None:
+            found = (sums.beside * weight[..., None]).masked_fill(~stretch.there, 0.0)
+            for index, name in enumerate(_BESIDE):
+                put(name, found[..., index])
+        if sums.top is not None:
+            put("largest_weight", (sums.top.exp() if self.scaled else sums.top) * weight)
+        if sums.mixed is not None:
+            put("value_norm", sums.mixed * weight)
+        if sums.logit is not None:
+            may = sums.logit > 0.5 * HIDDEN
+            put("largest_logit", sums.logit, self._allowed(may if sums.seen is None else sums.seen, item, rows))
+        self._keep_edges(sums, weight, item, heads, rows, columns)
+        self._keep_pooled(sums, weight, item, heads, rows, columns)
+
+    def _allowed(self, may: Tensor, item: int, rows: slice) -> Tensor:
+        return may if self.real_BT is None else may & self.real_BT[item, rows]
+
+    def _keep_edges(self, sums: Sums, weight: Tensor, item: int, heads: Tensor, rows: slice, columns: slice) -> None:
+        if self.edges is None or sums.edge_weight is None or sums.edge_column is None:
+            return
+        value = sums.edge_weight * weight[..., None]
+        key = (sums.edge_column + columns.start).masked_fill(value == 0, -1)
+        held = value.shape[-1]
+        self.edges[0][item, heads, rows, :held] = value
+        self.edges[1][item, heads, rows, :held] = key
+
+    def _keep_pooled(self, sums: Sums, weight: Tensor, item: int, heads: Tensor, rows: slice, columns: slice) -> None:
+        if self.pooled is None:
+            return
         tokens = self.extras.key_tokens
-        first, last = tile.columns.start // tokens, -(-tile.columns.stop // tokens)
-        if tokens == self._size:
-            mass_NB = moments.mass_BN.mT
-        else:
-            mass_NB = block_sums(flat, tile.columns.start, tokens)
-        blocks = self.query_block[tile.rows]
+        first, last = columns.start // tokens, -(-columns.stop // tokens)
+        mass_HRB = sums.moments[:, :, 0].mT if sums.pooled is None else sums.pooled
+        blocks = self.query_block[rows]
         low, high = int(blocks[0]), int(blocks[-1]) + 1
-        member = (blocks == torch.arange(low, high, device=blocks.device)[:, None]).to(flat.dtype)
-        # weights of padding rows are zero, so that they count for nothing here.
-        into = self.pooled[tile.item, tile.heads, low:high, first:last]
-        into += (member * weight.view(H, 1, R)) @ mass_NB.reshape(H, R, -1)
-
-
-def row_dots(a_NC: Tensor, b_NC: Tensor) -> Tensor:
-    """sum_c a_nc b_nc; `b_NC` may be written over.
-
-    Four rows at a time as one small product: it reads both once and writes neither, though it throws away three of
-    four of its numbers.
-    """
-    N, C = a_NC.shape
-    if N % 4:
-        return torch.mul(a_NC, b_NC, out=b_NC).sum(-1)
-    products = torch.bmm(a_NC.view(N // 4, 4, C), b_NC.view(N // 4, 4, C).mT)
-    return products.diagonal(dim1=1, dim2=2).reshape(N)
+        member = (blocks == torch.arange(low, high, device=blocks.device)[:, None]).to(weight.dtype)
+        # The weight of a padding row is zero, so that it counts for nothing here.
+        self.pooled[item, heads, low:high, first:last] += (member * weight[:, None]) @ mass_HRB
 
 
 def _block_size(key_tokens: int) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attnkit.attention.where import Where
@@ -15,23 +16,64 @@ MIDDLE = 128
 class Places:
     """Of one item: positions, and blocks of `size` keys with their middles.
 
-    `columns_3S` are a one, the distance from the middle of the key's block, and its square. `low` and `high` are the
-    least and greatest position of each block. `beside_T4` are the indices of the first real key, of the key at the
-    query's own position, and of those one before and after it; -1 where there is none.
+    `columns_3S` are a one, the distance from the middle of the key's block, and its square; `off_BS` are those
+    distances by block. `low_N` and `high_N` are the least and greatest position of each block. `beside_T4` are the
+    indices of the first real key, of the key at the query's own position, and of those one before and after it; -1
+    where there is none.
     """
 
     query_T: Tensor
     key_S: Tensor
     size: int
     columns_3S: Tensor
+    off_BS: Tensor
     middle_N: Tensor
     low_N: Tensor
     high_N: Tensor
     beside_T4: Tensor
 
-    def blocks(self, columns: slice) -> slice:
-        """The blocks that these columns touch."""
-        return slice(columns.start // self.size, -(-columns.stop // self.size))
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Some rows and columns of one item, whatever the head.
+
+    `blocks` are those that the columns touch, `origin` a position near the rows and `i_R` the queries' beyond it.
+    `side_B` is 1 where a block is to the right of all the queries, -1 to the left, 0 between, where `columns` of the
+    tile are at `distance` |j - i| (R, columns). `index` are columns of the keys beside each query, where `there`.
+    """
+
+    blocks: slice
+    origin: Tensor
+    i_R: Tensor
+    side_B: Tensor
+    columns: slice
+    distance: Tensor | None
+    index: Tensor
+    there: Tensor
+
+
+def stretch_of(places: Places, rows: slice, columns: slice) -> Stretch:
+    """Of these rows and columns."""
+    size, dtype = places.size, places.columns_3S.dtype
+    blocks = slice(columns.start // size, -(-columns.stop // size))
+    i = places.query_T[rows]
+    low, high = places.low_N[blocks], places.high_N[blocks]
+    left, right = high <= i.min(), low >= i.max()
+    between = (~left & ~right).nonzero().flatten().tolist()
+    side = right.double() - left.double()
+    start = stop = columns.start
+    distance = None
+    if between:
+        side[between[0] : between[-1] + 1] = 0.0
+        start = max(columns.start, (blocks.start + between[0]) * size)
+        stop = min(columns.stop, (blocks.start + between[-1] + 1) * size)
+        distance = (places.key_S[start:stop] - i[:, None]).abs().to(dtype)
+    beside = places.beside_T4[rows]
+    column, C = beside - columns.start, columns.stop - columns.start
+    there = (column >= 0) & (column < C) & (beside >= 0)
+    within = slice(start - columns.start, stop - columns.start)
+    off = (i - i[0]).double()
+    return Stretch(blocks, i[0].double(), off, side, within, distance, column.clamp(0, C - 1), there)
 
 
 def places_of(where: Where, size: int, dtype: torch.dtype, placed: bool) -> Places:
@@ -45,7 +87,9 @@ def places_of(where: Where, size: int, dtype: torch.dtype, placed: bool) -> Plac
     middle = (low.double() + high.double()) / 2.0
     off = key.double() - middle[block]
     columns = torch.stack([torch.ones_like(off), off, off.square()]).to(dtype)
-    return Places(query, key, size, columns, middle, low, high, _beside(where, query, key, placed))
+    by_block = F.pad(columns[1], (0, n * size - S)).view(n, size)
+    beside = _beside(where, query, key, placed)
+    return Places(query, key, size, columns, by_block, middle, low, high, beside)
 
 
 def _beside(where: Where, query: Tensor, key: Tensor, placed: bool) -> Tensor:

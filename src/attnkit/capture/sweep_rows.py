@@ -75,8 +75,8 @@ def map_rows(spec: Attention, call: Call, index: Tensor) -> Tensor:
         return among.mT
     asked = torch.zeros(call.where.T, len(index), device=index.device)
     asked[index, torch.arange(len(index), device=index.device)] = 1.0
-    told = {"where": call.where, "params": call.params, "state": call.state}
-    return column_functional(call.q_BHTD, call.k_BGSD, asked, spec, **told).mT
+    where, params, state = call.where, call.params, call.state
+    return column_functional(call.q_BHTD, call.k_BGSD, asked, spec, where=where, params=params, state=state).mT
 
 
 def _in_runs(spec: Pairwise, call: Call, index: Tensor) -> Tensor:

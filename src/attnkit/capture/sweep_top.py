@@ -21,7 +21,8 @@ def heaviest(weights_NC: Tensor, peaks_NB: Tensor, count: int) -> tuple[Tensor, 
     block = peaks_NB[:, :whole].topk(count, dim=-1).indices
     of_blocks = weights_NC[:, : whole * PEAK].unflatten(1, (whole, PEAK))
     held = of_blocks.gather(1, block[..., None].expand(N, count, PEAK)).flatten(1)
-    left = weights_NC[:, whole * PEAK :]
-    value, place = torch.cat([held, left], dim=1).topk(count, dim=-1)
+    if whole * PEAK < C:
+        held = torch.cat([held, weights_NC[:, whole * PEAK :]], dim=1)
+    value, place = held.topk(count, dim=-1)
     among = block.gather(1, (place // PEAK).clamp(max=count - 1)) * PEAK + place % PEAK
     return value, among.where(place < count * PEAK, place - count * PEAK + whole * PEAK)
