@@ -87,6 +87,19 @@ def test_padding_changes_nothing(causal: bool) -> None:
                 _same(one, two)
 
 
+def test_padding_that_stands_where_a_token_does_is_padding_still() -> None:
+    """Positions that count real tokens alone: padding on the left then shares the first one's."""
+    roles = [name for name in NAMES if name != "next token"]
+    plain = roles_of(planted(roles, TEXTS, causal=True), TEXTS)
+    padded = planted(roles, TEXTS, causal=True, left=True, padding=4)
+    assert padded.where.keep is not None
+    places = (padded.where.keep.cumsum(-1) - 1).clamp(min=0)
+    S = padded.where.S
+    where = Where.of(S, S, keep=padded.where.keep, query_position=places, key_position=places)
+    for one, two in zip(plain, roles_of(replace(padded, where=where), TEXTS), strict=True):
+        _same(one, two)
+
+
 def _same(one: list[RoleScore], two: list[RoleScore]) -> None:
     first, second = by_name(one), by_name(two)
     for name in first:

@@ -195,8 +195,4 @@ def _neighbours(where: Where, kept_BS: Tensor, T: int) -> Tensor:
     outside = (index < 0) | (index >= S)
     there = _at(kept_BS.to(torch.int64), index.clamp(0, S - 1).flatten(1), 0).view(B, T, -1).bool() & ~outside
     by_index = index.masked_fill(~there, -1)
-    near = torch.where(twice[:, None, None], by_index, by_position)
-    if T == S and _same_places(where):
-        # A query that is padding itself stands where a real key may stand too.
-        near = near.masked_fill(~kept_BS[..., None], -1)
-    return near
+    return torch.where(twice[:, None, None], by_index, by_position)
