@@ -91,6 +91,16 @@ def test_the_heaviest_token_is_the_brightest() -> None:
     assert "\x1b[48;5;17m\x1b[38;5;231mtwo" in shaded
 
 
+def test_rounding_has_no_colors() -> None:
+    capture = capture_of(H=2, layers=1)
+    capture.layers[0].statistics["entropy"][:] = torch.tensor([1.0, 1.00001])[None, :, None]
+    assert len(set(re.findall(r"48;5;(\d+)", show(capture, color=True, statistics=["entropy"]).split("text:")[0]))) == 1
+    capture.layers[0].statistics["entropy"][:] = torch.tensor([1.0, 1.01])[None, :, None]
+    assert len(set(re.findall(r"48;5;(\d+)", show(capture, color=True, statistics=["entropy"]).split("text:")[0]))) == 2
+    capture.layers[0].statistics["entropy"][:] = 0.0
+    assert "0.00" in show(capture, color=True, statistics=["entropy"])
+
+
 def test_one_head_and_one_layer_are_shown_alone() -> None:
     capture = capture_of(T=6, S=6, B=1, H=2, tokens=[["one", "two", "three", "four", "five", "six"]])
     capture.layers[1].statistics["received"][0, 1] = torch.tensor([0.0, 1.0, 0, 0, 0, 0])

@@ -12,7 +12,7 @@ from attnkit.capture.statistics import STATISTICS, Statistic
 from attnkit.files import write_bytes
 from attnkit.page.figure_map import Map, label_tokens, map_of, map_panel, token_line
 from attnkit.page.letters import cut, drawable, plain_letters, short_name
-from attnkit.page.numbers import known, means, real_values
+from attnkit.page.numbers import color_range, known, means, real_values
 
 ENDINGS = ("png", "svg", "pdf")
 _DOTS = 150
@@ -116,7 +116,7 @@ def _atlas(captures: list[Capture], statistic: str) -> Any:
     figure = figure_of(min(across * panels + 1.8 + (0 if compared else 3.4), 40.0), height)
     axes = figure.subplots(1, panels if compared else 2, width_ratios=[1] * panels if compared else [across, 3.4])
     figure.suptitle(_titled(captures, f"{told.title} by layer and head"), fontsize=11, parse_math=False)
-    low, high = _range(np.concatenate([grid.ravel() for grid in grids]))
+    low, high = color_range(np.concatenate([grid.ravel() for grid in grids]))
     names = [_name(one.name) for one in captures[0].layers]
     titles = [f"{order}: {plain_letters(cut(one.title, 36))}" for order, one in zip(_ORDER, captures, strict=False)]
     for n, grid in enumerate(grids):
@@ -251,7 +251,9 @@ def _head(captures: list[Capture], layers: list[CapturedLayer], head: int, stati
 
 def _brightest(maps: list[list[Map]], head: int) -> float:
     """The largest weight of the maps that stand side by side: they share their colors."""
-    return max((one[head].most for one in maps if head < len(one)), default=1.0) or 1.0
+    most = max((one[head].most for one in maps if head < len(one)), default=0.0)
+    # Rows sum to one up to rounding; a scale that ends a hair above has two labels there.
+    return 1.0 if most <= 0.0 or abs(most - 1.0) < 1e-5 else most
 
 
 def _bar(figure: Any, shown: Any, beside: Any, label: str) -> None:
@@ -262,12 +264,6 @@ def _bar(figure: Any, shown: Any, beside: Any, label: str) -> None:
 
 def _reason(layer: CapturedLayer, statistic: str) -> list[str]:
     return [layer.undefined[statistic]] if statistic in layer.undefined else []
-
-
-def _range(values: Any) -> tuple[float, float]:
-    held = values[np.isfinite(values)]
-    low, high = (float(held.min()), float(held.max())) if held.size else (0.0, 1.0)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _unit(told: Statistic) -> str:

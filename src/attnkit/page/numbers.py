@@ -7,6 +7,10 @@ import numpy as np
 from attnkit.capture.captured import Capture, CapturedLayer
 from attnkit.capture.statistics import STATISTICS, Statistic
 
+# Means that are nearer than this share of themselves differ by rounding.
+_SAME = 1e-4
+_LEAST = 1e-12
+
 
 def known(statistic: str) -> Statistic:
     """The statistic of that name.
@@ -43,6 +47,19 @@ def means(capture: Capture, statistic: str, item: int | None = None) -> Any:
             if values.size:
                 found[row, head] = values.mean(dtype=np.float64)
     return found
+
+
+def color_range(values: Any) -> tuple[float, float]:
+    """The ends of a scale of colors; numbers that differ by rounding alone stand near its middle."""
+    held = values[np.isfinite(values)]
+    if not held.size:
+        return 0.0, 1.0
+    low, high = float(held.min()), float(held.max())
+    size = max(abs(low), abs(high))
+    if high - low > _SAME * size:
+        return low, high
+    # Not quite in the middle, where a step of colors may end and the last digit would choose the side.
+    return low - 0.45 * size - _LEAST, high + 0.55 * size + _LEAST
 
 
 def tokens_of(capture: Capture, layer: CapturedLayer, side: str, item: int) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from attnkit.capture.captured import Capture, CapturedLayer
 from attnkit.page.letters import columns, cut, padded, plain_letters, short_name, spaced
-from attnkit.page.numbers import known, means, real_values, tokens_of
+from attnkit.page.numbers import color_range, known, means, real_values, tokens_of
 
 _DEFAULT_WIDTH = 100
 _NARROWEST, _LONGEST_NAME = 40, 28
@@ -92,8 +92,9 @@ def _grid(capture: Capture, statistic: str, room: int, color: bool) -> str:
     cell = _NUMBER_COLUMNS if numbered else _SHADE_COLUMNS
     band = max(1, (room - name - 1) // cell)
     band = band - band % _MARKED if _MARKED < band < heads else band
-    low, high = float(np.nanmin(grid)), float(np.nanmax(grid))
-    lines = [cut(f"{told.title} ({told.unit}), {low:.3g} to {high:.3g}", room)]
+    least, most = float(np.nanmin(grid)), float(np.nanmax(grid))
+    low, high = color_range(grid)
+    lines = [cut(f"{told.title} ({told.unit}), {least:.3g} to {most:.3g}", room)]
     for first in range(0, heads, band):
         some = range(first, min(first + band, heads))
         lines.append(_heads_line(some, name, cell))
@@ -117,7 +118,7 @@ def _heads_line(heads: range, name: int, cell: int) -> str:
 def _cell(value: float, low: float, high: float, cell: int, color: bool) -> str:
     if not math.isfinite(value):
         return f"{'–':>{cell}}"
-    share = (value - low) / (high - low) if high > low else 0.0
+    share = (value - low) / (high - low)
     words = f"{_short(value):>{cell}}" if cell == _NUMBER_COLUMNS else " " * cell
     if color:
         return _shaded(words, share)
