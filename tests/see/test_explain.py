@@ -205,11 +205,11 @@ def test_head_ablation_finds_the_one_head_that_matters() -> None:
             out = network.encoder.layers[layer].attention.out
             out.weight[:, :8] = 0
             out.weight[:, 8:] *= 0 if layer == 0 else 3
-    first, *others = rank_heads(subject, [item])
-    if first.layer == "summary.pooling":
-        first, *others = others
-    by_size = sorted([first, *others], key=lambda one: -abs(one.value.value))
-    found = [one for one in by_size if one.layer != "summary.pooling"]
+    effects = rank_heads(subject, [item])
+    lost = [one.value.value for one in effects]
+    assert lost == sorted(lost, reverse=True) and lost[0] > lost[-1]
+    found = [one for one in effects if one.layer != "summary.pooling"]
+    found.sort(key=lambda one: -abs(one.value.value))
     assert (found[0].layer, found[0].head) == ("encoder.layers.1.attention", 1)
     assert abs(found[0].value.value) > 0.01
     assert all(abs(one.value.value) < 1e-5 for one in found[1:])
