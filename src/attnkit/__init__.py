@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from attnkit.attention.plain import from_plain as from_plain
     from attnkit.attention.plain import to_plain as to_plain
     from attnkit.attention.where import Where as Where
+    from attnkit.capture import Capture as Capture
+    from attnkit.capture import capture as capture
+    from attnkit.capture import capture_arrays as capture_arrays
+    from attnkit.capture import diff_captures as diff_captures
+    from attnkit.capture import load_capture as load_capture
+    from attnkit.capture import save_capture as save_capture
     from attnkit.data.readers import read as read
     from attnkit.data.schema import infer_schema as infer_schema
     from attnkit.errors import FailedError as FailedError
@@ -70,6 +76,13 @@ _HOME = {
     "AttentionPooling": "attnkit.layers",
     "tapped": "attnkit.layers",
     "register": "attnkit.layers.transformers",
+    # what attention did
+    "Capture": "attnkit.capture",
+    "capture": "attnkit.capture",
+    "capture_arrays": "attnkit.capture",
+    "diff_captures": "attnkit.capture",
+    "load_capture": "attnkit.capture",
+    "save_capture": "attnkit.capture",
     # files to batches
     "infer_schema": "attnkit.data.schema",
     "read": "attnkit.data.readers",

@@ -9,7 +9,8 @@ from attnkit.capture.diff import diff
 from attnkit.capture.diff_result import CaptureDiff
 from attnkit.errors import UsageError
 from attnkit.see.look import loaded, look
-from attnkit.see.looker import Looker, open_looker
+from attnkit.see.looker import Looker
+from attnkit.see.opening import open_looker
 from attnkit.see.texts import Texts, chosen_texts
 
 

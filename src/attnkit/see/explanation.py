@@ -8,7 +8,7 @@ from attnkit.errors import UsageError
 from attnkit.see.explain.target import Subject
 from attnkit.see.explain.texts import METHODS, Explanations, explain_texts
 from attnkit.see.look import look
-from attnkit.see.looker import open_looker
+from attnkit.see.opening import open_looker
 from attnkit.see.texts import chosen_texts
 
 

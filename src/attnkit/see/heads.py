@@ -9,7 +9,7 @@ from attnkit.errors import UsageError
 from attnkit.see.explain.head_ablation import HeadEffect, rank_heads
 from attnkit.see.explain.target import Subject
 from attnkit.see.look import loaded, look
-from attnkit.see.looker import open_looker
+from attnkit.see.opening import open_looker
 from attnkit.see.texts import chosen_texts
 
 

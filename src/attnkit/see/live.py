@@ -14,7 +14,8 @@ from attnkit.capture.size import size_bytes
 from attnkit.errors import FailedError, UsageError
 from attnkit.page.atlas import atlas_page
 from attnkit.see.look import look
-from attnkit.see.looker import Looker, open_looker
+from attnkit.see.looker import Looker
+from attnkit.see.opening import open_looker
 from attnkit.see.texts import chosen_texts
 
 HOST = "127.0.0.1"

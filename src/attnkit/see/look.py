@@ -12,7 +12,8 @@ from attnkit.capture.file import load
 from attnkit.capture.record import capture
 from attnkit.capture.roles import name_roles, roles_of_layer
 from attnkit.errors import FailedError, UsageError
-from attnkit.see.looker import Inputs, Looker, open_looker
+from attnkit.see.looker import Inputs, Looker
+from attnkit.see.opening import open_looker
 from attnkit.see.texts import chosen_texts
 from attnkit.train.predictor import Text
 
