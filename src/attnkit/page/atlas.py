@@ -54,7 +54,7 @@ def atlas_page(
     header = {"title": named, "statistics": _statistics(captures), "captures": list[object]()}
     for n, one in enumerate(captures):
         left = (room - blob.size) // (len(captures) - n)
-        header["captures"].append(capture_data(one, blob, left * 97 // 100, focus))  # type: ignore[attr-defined]
+        header["captures"].append(capture_data(one, blob, max(0, left * 97 // 100), focus))  # type: ignore[attr-defined]
     page = _fill(_read("page.html"), named, base64.b64encode(blob.bytes(header)).decode())
     size = len(page.encode())
     if size > budget_bytes:

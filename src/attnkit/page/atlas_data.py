@@ -64,7 +64,7 @@ def capture_data(capture: Capture, blob: Blob, room: int, focus: tuple[str, int]
     room -= _add_statistics(capture.layers, layers, blob, int(room * _STATISTICS_SHARE), said)
     if focus is not None:
         room -= exact_rows(capture.layers, layers, blob.add, room // 2, said, [focus])
-    kept = keep_edges([_edges(layer) for layer in capture.layers], room)
+    kept = keep_edges([_edges(layer) for layer in capture.layers], max(0, room))
     for facts, packed in zip(layers, kept.layers, strict=True):
         facts["edges"] = blob.add(packed) if packed else None
     said += [kept.said] if kept.said else []
