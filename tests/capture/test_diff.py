@@ -237,6 +237,25 @@ def test_what_one_side_lacks_is_listed() -> None:
         assert words in told and words in str(found)
 
 
+def test_a_null_of_another_shape_is_listed_and_not_used() -> None:
+    first, second = captured(seen(0, name="a")), captured(seen(1, name="a"))
+    found = diff(first, second, [captured(Seen("a", *_of(T, 2))), captured(seen(2, name="a"))])
+    assert found.missing == ("layer 'a' is in 1 of 2 nulls with the same shape",)
+    assert all(len(one.nulls) == 1 for one in found.heads)
+
+
+def test_pooled_rows_count_by_their_real_queries() -> None:
+    """Blocks of 8: the second item's last block but one holds 7 real queries, its last none."""
+    sides = [captured(seen(seed), level="maps", blocks=3) for seed in (0, 1)]
+    pooled = [side.layers[0].pooled for side in sides]
+    assert pooled[0] is not None and pooled[1] is not None and pooled[0].query_tokens == 8
+    apart = jensen_shannon(pooled[0].mass_BHRC, pooled[1].mass_BHRC)
+    real = torch.tensor([[8, 8, 7], [8, 7, 0]])
+    for one in diff(*sides).heads:
+        mean = (apart[:, one.head] * real).sum() / real.sum()
+        assert one.divergence == pytest.approx(float(mean), abs=1e-9)
+
+
 def test_what_cannot_be_compared_says_why() -> None:
     stats = diff(captured(seen(0), level="stats"), captured(seen(1)))
     assert stats.heads[0].divergence is None and stats.heads[0].change("entropy") is not None

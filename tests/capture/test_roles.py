@@ -100,6 +100,22 @@ def test_padding_that_stands_where_a_token_does_is_padding_still() -> None:
         _same(one, two)
 
 
+def test_neighbours_are_those_by_position_in_whatever_order_tokens_are_given() -> None:
+    roles = ["previous token", "next token", "diagonal", "local", "duplicate token", "induction"]
+    text = TEXTS[0]
+    plain = planted(roles, [text], causal=False)
+    order = torch.randperm(len(text), generator=torch.Generator().manual_seed(0))
+    where = Where.of(len(text), len(text), query_position=order, key_position=order)
+    mixed = replace(plain, q_BHTD=plain.q_BHTD[:, :, order], k_BGSD=plain.k_BGSD[:, :, order], where=where)
+    given = [text[place] for place in order.tolist()]
+    for one, two in zip(roles_of(plain, [text]), roles_of(mixed, [given]), strict=True):
+        # What is near by chance depends on the pieces of the text, which the order breaks up.
+        names = [name for name in roles if name != "local"]
+        _same([by_name(one)[name] for name in names], [by_name(two)[name] for name in names])
+    for one, two in zip(roles_of(plain), roles_of(mixed), strict=True):
+        _same([by_name(one)["local"]], [by_name(two)["local"]])
+
+
 def _same(one: list[RoleScore], two: list[RoleScore]) -> None:
     first, second = by_name(one), by_name(two)
     for name in first:
