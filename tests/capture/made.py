@@ -1,5 +1,7 @@
 """Captures made by hand, for what only stores or draws them."""
 
+import dataclasses
+
 import torch
 
 from attnkit.attention.combine import Sum
@@ -79,3 +81,50 @@ def capture_of(T=12, S=12, B=2, H=4, layers=3, tokens=None, **more) -> Capture:
         made.append(layer_of(A, f"layers.{index}", **more))
     words = tokens or [[f"word{i}" for i in range(S)] for _ in range(B)]
     return Capture(made, {"text": words}, title="made by hand", notes=["nothing was sampled"])
+
+
+ODD_TOKENS = ["", "\x00", "\n", "</script>", "中文", "\ud800", "🙂", '"quoted"', "\\", "a" * 500, "\x1b[31m", "$array"]
+
+
+def same(a, b, within=1e-3) -> bool:
+    """Two captures alike: floats within a share of themselves, all else to the bit."""
+    if isinstance(a, torch.Tensor):
+        if not isinstance(b, torch.Tensor) or a.shape != b.shape:
+            return False
+        close = (a - b).abs() <= within * a.abs() if a.is_floating_point() else a == b
+        return bool((close | ((a != a) & (b != b)) | (a == b)).all())
+    if dataclasses.is_dataclass(a) and not isinstance(a, Pairwise):
+        fields = dataclasses.fields(a)
+        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name), within) for f in fields)
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[name], b[name], within) for name in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y, within) for x, y in zip(a, b, strict=True))
+    return a == b or (a != a and b != b)
+
+
+def rich() -> Capture:
+    """Everything a capture may hold."""
+    generator = torch.Generator().manual_seed(3)
+    seen = {name: seen_of(spec, generator) for name, spec in SPECS.items()}
+    layers = [layer_of(one.matrix(), name, seen=one) for name, one in seen.items()]
+    layers[0] = dataclasses.replace(
+        layers[0],
+        roles=[[{"name": "sink", "score": 0.9, "examples": [1, 2], "by": torch.arange(3)}] * 4] * 2,
+        check=Check(None, 0, "dropout"),
+    )
+    rows = torch.tensor([0, 3, 4, 11])
+    layers.append(
+        layer_of(torch.rand(2, 4, 12, 7, generator=generator), "cross", "cross", rows=rows, query_stream="decoder")
+    )
+    layers.append(layer_of(torch.rand(2, 1, 1, 12, generator=generator), "pool", "pooling", query_stream=None))
+    curve = [0.1, float("nan"), float("-inf")]
+    told = {"method": "rollout", "scores": torch.rand(2, 12, generator=generator), "curve": curve, "n": None}
+    return Capture(
+        layers,
+        {"text": [ODD_TOKENS, [f"t{i}" for i in range(12)]], "decoder": [["x"] * 12] * 2},
+        {"text": (3, 4)},
+        "títle",
+        ["a note"],
+        [told],
+    )
