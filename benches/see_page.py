@@ -1,6 +1,7 @@
 """How large the atlas page is, how soon it is ready, and how soon a word that is pointed at has its shades.
 
     python benches/see_page.py [--layers 12] [--heads 12] [--tokens 4096] [--rounds 5] [--out results.md]
+    python benches/see_page.py --pictures docs/see
 
 It writes a page of noise (which no deflating helps), opens it in headless Chromium, and measures in the page's own
 clock: from the start of navigation to ready, and from a pointer event to the frame that has been drawn after it.
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from attnkit.page.atlas import atlas_page
 from tests.web.captures import random_capture
+from tests.web.example import example
 
 HOVER = """
 async () => {
@@ -81,17 +83,52 @@ def measured(browser: Any, path: Path, rounds: int) -> dict[str, list[float]]:
     return found
 
 
+PICTURES = {
+    "light": ("one", 1440, 900, "light", "#layer=3&head=5&token=14"),
+    "dark": ("one", 1280, 840, "dark", "#layer=3&head=0&token=14&stat=role&sort=role"),
+    "phone": ("one", 375, 1500, "light", "#layer=3&head=5&token=14"),
+    "two": ("two", 1440, 1240, "light", "#layer=1&head=0&stat=entropy&token=14"),
+    "head": ("one", 1440, 860, "light", "#layer=3&head=5&token=40&shade=explain:0&stat=distance&sort=value"),
+}
+
+
+def pictures(browser: Any, folder: Path) -> None:
+    """Screenshots of the page of some made-up sentences, as the documents show it."""
+    first, second = example(), example(second=True)
+    pages = {"one": atlas_page(first), "two": atlas_page(first, second)}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, (which, width, height, scheme, hash) in PICTURES.items():
+            path = Path(scratch) / f"{which}.html"
+            path.write_text(pages[which], encoding="utf-8")
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+            page.goto(path.as_uri() + hash)
+            page.wait_for_selector("html[data-ready]")
+            if name == "head":
+                for _ in range(2):
+                    page.keyboard.press("+")
+            page.wait_for_timeout(300)
+            page.screenshot(path=folder / f"{name}.png")
+            page.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     for name, default in (("layers", 12), ("heads", 12), ("tokens", 4096), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--out", type=Path, help="a file to append the table to")
+    parser.add_argument("--pictures", type=Path, help="a folder for screenshots; nothing is measured then")
     given = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     chromium = os.environ.get("ATTNKIT_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         sys.exit("no browser: install chromium, or name one in ATTNKIT_CHROMIUM")
+    if given.pictures:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            pictures(browser, given.pictures)
+            browser.close()
+        return
     capture = random_capture(given.layers, given.heads, given.tokens)
     started = time.process_time()
     html = atlas_page(capture)

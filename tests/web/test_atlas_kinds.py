@@ -296,10 +296,10 @@ def measured(T: int, heads: int) -> Capture:
 def test_the_whole_map_of_a_head_that_was_asked_for(show: Show) -> None:
     capture = measured(90, 4)
     A = capture.layers[0].seen.matrix()[0, 2]
-    html = atlas_page(capture, focus=("only", 2), budget_bytes=160_000)
+    html = atlas_page(capture, focus=("only", 2), budget_bytes=220_000)
     opened = show(html, "#head=2&token=40&join=false")
     row = opened.js("async () => { const h = await attnPage.model.first.head(0, 2, 0); return [...h.exact]; }")
-    assert np.abs(np.array(row).reshape(90, 90) - A.numpy()).max() <= 1e-5
+    assert np.abs(np.array(row).reshape(90, 90) / A.numpy() - 1).max() <= 2e-4
     assert opened.page.locator("#spoken-readers .named").count() == 6
     reader = int(A[:, 40].argmax())
     assert opened.page.text_content("#spoken-readers .named >> nth=0") == f"{reader} {A[reader, 40]:.3f}"

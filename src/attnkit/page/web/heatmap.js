@@ -72,6 +72,8 @@ export class Heatmap {
     const width = this.canvas.parentElement.clientWidth;
     if (!this.head || !width) return;
     const ratio = Math.min(1.15, Math.max(0.3, view.T / view.S));
+    // A finger on the whole map scrolls the page; on a part of it, it moves the map.
+    this.canvas.style.touchAction = wholeInView() ? "pan-y" : "none";
     const close = view.t1 - view.t0 <= 46 && view.s1 - view.s0 <= 46;
     const [left, bottom] = close ? [NAMES, NAMES] : [LEFT, BOTTOM];
     const w = width - left - 6;
@@ -143,7 +145,7 @@ export class Heatmap {
     this.scale = scale;
     const [ct, cs] = [pooled.queryTokens, pooled.keyTokens];
     context.imageSmoothingEnabled = false;
-    context.globalAlpha = this.exactNow && (ct > 1 || cs > 1) ? 0.4 : 1;
+    context.globalAlpha = this.exactNow && (ct > 1 || cs > 1) ? 0.25 : 1;
     // Blocks are drawn one by one where they are large: browsers smear the edges of a source that is cut in a block.
     const x = plot.x - (view.s0 / (view.s1 - view.s0)) * plot.w;
     const y = plot.y - (view.t0 / (view.t1 - view.t0)) * plot.h;
@@ -260,7 +262,7 @@ export class Heatmap {
   }
 
   wheel(event) {
-    if (!this.head) return;
+    if (!this.head || (event.deltaY > 0 && wholeInView())) return;
     event.preventDefault();
     zoom(Math.exp(Math.max(-60, Math.min(60, event.deltaY)) * 0.006), ...this.pair(event));
   }
@@ -357,6 +359,10 @@ export class Heatmap {
     if (a === 1 && b === 1) return "Every weight of this head, rounded.";
     return `Overview: each cell is the mean over ${a} queries of their weight on ${b} keys.`;
   }
+}
+
+function wholeInView() {
+  return view.t1 - view.t0 >= view.T && view.s1 - view.s0 >= view.S;
 }
 
 function shown(token) {

@@ -171,7 +171,9 @@ class Page {
   mapLegend() {
     const map = this.maps[0];
     if (!map.head) return;
-    byId("map-said").textContent = map.described();
+    const change = this.maps[2] && this.maps[2].head && this.maps[2].scale;
+    const said = change ? ` B − A: blue is less, orange more, up to ${show(change.high)} of mass.` : "";
+    byId("map-said").textContent = map.described() + said;
     const width = Math.min(300, byId("map-legend").parentElement.clientWidth);
     const context = fit(byId("map-legend"), width, 32);
     const { scale } = map;
