@@ -11,7 +11,7 @@ class Sketch:
     there is no chance in it. Exact until the first level was full. Each such step moves no rank by more than 2^l, and
     what stands for many has its own rank in their middle: that adds up to `rank_error`.
 
-    Source: Munro and Paterson (1980); Manku, Rajagopalan and Lindsay (1998), Approximate medians in one pass, section 3.
+    Source: Munro and Paterson (1980); Manku, Rajagopalan and Lindsay (1998), One-pass medians, section 3.
     Cost: log2(numbers / most) levels of `most` numbers a head.
     """
 
