@@ -3,14 +3,20 @@
 Run it as `make docs`; the tests compare what it would write with what stands there.
 """
 
+import inspect
 import io
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 SECTIONS_SAID = "A recipe is a TOML file; `attn init DATA` writes one with a reason for each choice it made."
+SEEN_SAID = (
+    "What `attn see`, `attn heads` and `attn explain` tell ([how they are meant](see.md)). A is a map, p a row of it "
+    "over its sum, t a query, s a key; rows that see nothing are 0 everywhere."
+)
 AUTO_SAID = '`"auto"` stands where the data decides; the recipe that a run stores holds what was decided.'
 
 
@@ -40,6 +46,33 @@ def catalogue_page() -> str:
         described = describe(entry.operator).strip("\n").splitlines()
         lines += ["", f"## {name}", "", about, "", "```text", *(line.rstrip() for line in described), "```"]
     return "\n".join(lines) + "\n"
+
+
+def seen_page() -> str:
+    """Every statistic of a map, every role of a head and every method of explaining."""
+    from attnkit.capture.roles import ROLES
+    from attnkit.capture.statistics import STATISTICS
+    from attnkit.see.explain.texts import METHODS, RANDOM
+
+    lines = ["# What is seen", "", f"{SEEN_SAID}", "", "## Statistics"]
+    for name, one in STATISTICS.items():
+        each = "query" if one.axis == "query" else "key"
+        lines += ["", f"### {name}", "", f"{one.title}, in {one.unit}, a number a {each} and head: {one.doc}."]
+    lines += ["", "## Roles"]
+    for role in ROLES:
+        lines += ["", f"### {role.name}", "", *_paragraphs(role), "", f"Named from a score of {role.threshold:g} on."]
+    lines += ["", "## Methods"]
+    for name in METHODS:
+        module = "control" if name == RANDOM else name
+        told = import_module(f"attnkit.see.explain.{module}").explain
+        lines += ["", f"### {name}", "", *_paragraphs(told)]
+    return "\n".join(lines) + "\n"
+
+
+def _paragraphs(of: Any) -> list[str]:
+    """A docstring without what is raised."""
+    told = inspect.getdoc(of) or ""
+    return [line.rstrip() for line in told.partition("Raises:")[0].rstrip().splitlines()]
 
 
 def commands_page() -> str:
@@ -76,6 +109,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "recipe.md": recipe_page,
     "catalogue.md": catalogue_page,
     "commands.md": commands_page,
+    "seen.md": seen_page,
 }
 
 

@@ -75,8 +75,9 @@ def look(looker: Looker, texts: Sequence[Text], *, level: Level = "maps", roles:
     except (ValueError, RuntimeError) as error:
         raise FailedError(f"{looker.title}: {' '.join(str(error).split())}") from error
     seen.title = looker.title
-    seen.streams = inputs.streams
-    seen.layers = [_placed(layer, seen, inputs, roles, level) for layer in seen.layers]
+    placed = [_on_streams(layer, inputs) for layer in seen.layers]
+    seen.streams = _filled_up(inputs.streams, placed)
+    seen.layers = [_kept(layer, seen, roles, level) for layer in placed]
     seen.notes = [
         *(f"text {number + 1}: {answer}" for number, answer in enumerate(answers)),
         *(
@@ -100,23 +101,29 @@ def _keeps(looker: Looker, inputs: Inputs) -> bool:
     return tokens * kept <= MOST_KEPT
 
 
-def _placed(layer: CapturedLayer, seen: Capture, inputs: Inputs, roles: bool, level: Level) -> CapturedLayer:
-    """The layer with its streams and roles, and without what was kept for them alone."""
+def _on_streams(layer: CapturedLayer, inputs: Inputs) -> CapturedLayer:
+    """The layer with the texts that stand on its two sides."""
     for beginning, (queries, keys) in inputs.sides.items():
         if layer.name.startswith(beginning):
-            layer = replace(layer, query_stream=queries, key_stream=keys)
+            return replace(layer, query_stream=queries, key_stream=keys)
+    return layer
+
+
+def _filled_up(streams: dict[str, list[list[str]]], layers: Sequence[CapturedLayer]) -> dict[str, list[list[str]]]:
+    """The tokens of each item with empty ones where it is padding."""
+    widths = {layer.query_stream: layer.T for layer in layers} | {layer.key_stream: layer.S for layer in layers}
+    return {
+        name: [[*item, *[""] * (widths.get(name, 0) - len(item))] for item in items] for name, items in streams.items()
+    }
+
+
+def _kept(layer: CapturedLayer, seen: Capture, roles: bool, level: Level) -> CapturedLayer:
+    """The layer with its roles, and without what was kept for them alone."""
     if roles and layer.kind == "self":
-        words = seen.streams.get(layer.key_stream or "")
-        tokens = _filled_up(words, layer) if words else None
-        layer = replace(layer, roles=name_roles([roles_of_layer(layer, tokens)]))
+        words = seen.streams.get(layer.key_stream or "", [])
+        fits = len(words) == layer.batch and all(len(item) == layer.S for item in words)
+        layer = replace(layer, roles=name_roles([roles_of_layer(layer, words if fits else None)]))
     if level == "full":
         return layer
     layer = replace(layer, seen=None)
     return replace(layer, pooled=None, edges=None) if level == "stats" else layer
-
-
-def _filled_up(words: list[list[str]], layer: CapturedLayer) -> list[list[str]] | None:
-    """The tokens of each item with empty ones where it is padding; None where they are not those of the keys."""
-    if len(words) != layer.batch or any(len(item) > layer.S for item in words):
-        return None
-    return [[*item, *[""] * (layer.S - len(item))] for item in words]

@@ -81,8 +81,7 @@ def measured(curve: Curve, n: int) -> Measured:
 
 
 def _count(share: float, n: int) -> int:
-    # A share of 0.35 of 20 tokens is 7.000000000000001 of them in floating point.
-    return max(1, math.ceil(share * n - 1e-9))
+    return max(1, math.ceil(share * n))
 
 
 def _first(order: Sequence[int], counts: Sequence[int], T: int) -> Tensor:
