@@ -53,16 +53,19 @@ def test_the_browser_undoes_what_python_encoded(helper: Opened, bits: int, log: 
     assert bits != 32 or np.array_equal(np.array(back, dtype=np.float32).reshape(3, 40), values.astype(np.float32))
 
 
-@pytest.mark.parametrize("T", [30, 70_000])
-def test_edges_arrive_as_they_were(helper: Opened, T: int) -> None:
+@pytest.mark.parametrize(("T", "near"), [(30, False), (30, True), (70_000, False), (70_000, True)])
+def test_edges_arrive_as_they_were(helper: Opened, T: int, near: bool) -> None:
     generator = torch.Generator().manual_seed(T)
     shown = 30
     key = torch.randint(T, (1, 2, shown, 3), generator=generator)
+    if near:
+        key = (torch.arange(shown)[:, None] + torch.tensor([T - shown - 1, -1, 0])).clamp(min=0).expand(1, 2, shown, 3)
+        key = key.contiguous()
     weight = torch.rand(1, 2, shown, 3, generator=generator).sort(-1, descending=True).values
     weight[0, 1, 4, 1:] = 0
     key[0, 1, 4, 1:] = -1
     packed = LayerEdges.of(weight.numpy(), key.numpy()).packed(0.0, 32, False)
-    assert packed.meta["key_bytes"] == (2 if T == 30 else 4)
+    assert packed.meta["key_bytes"] == (2 if T == 30 else 4) and packed.meta["relative"] is near
     found = helper.js(
         """async ([data, meta]) => {
           const bytes = new Uint8Array(await new Response(new Blob([attnPage.bytesOf(data)]).stream()
