@@ -12,7 +12,7 @@ from attnkit.see.explain import METHODS, explain_items
 from attnkit.see.explain.control import rank_correlation, redrawn
 from attnkit.see.explain.curves import SHARES, Curve, Measured, curves, measured, order_of
 from attnkit.see.explain.texts import MOST_DRAWS, RANKINGS_OF_FEW
-from attnkit.see.explain.verdict import Control, Estimate, judge, over_texts
+from attnkit.see.explain.verdict import Control, Estimate, judge, over_rankings, over_texts
 from tests.see.planted import additive, classifier, items_of, learned, subject_of, texts
 
 KNOWING = [name for name in METHODS if name != "random"]
@@ -161,7 +161,7 @@ def test_curves_take_away_and_put_back_in_the_order_given() -> None:
         return 1 / (1 + math.exp(-sum(weights[item.ids[place]] for place in places)))
 
     found = curves(subject, item, [order, order[::-1]], aim)[0]
-    counts = sorted({max(1, math.ceil(share * 7 - 1e-9)) for share in SHARES})
+    counts = sorted({max(1, math.ceil(share * 7)) for share in SHARES})
     assert found.shares == pytest.approx([0, *(count / 7 for count in counts), 1])
     for share, deleted, inserted in zip(found.shares, found.deleted, found.inserted, strict=True):
         count = round(share * 7)
@@ -215,6 +215,10 @@ def test_an_interval_over_texts_holds_the_truth_as_often_as_it_says() -> None:
     for n in (6, 20):
         held = [found.low <= 0.3 <= found.high for found in (over_texts(0.3 + draw.normal(size=n)) for _ in range(400))]
         assert 0.92 <= sum(held) / 400 <= 0.98, n
+
+
+def test_an_interval_over_rankings_is_the_range_of_most_of_them() -> None:
+    assert over_rankings(np.arange(101.0)) == Estimate(50.0, 2.5, 97.5)
 
 
 def made(gains: list[float], chance: float = 0.5) -> tuple[list[Measured], list[list[Measured]]]:
