@@ -44,31 +44,28 @@ def assert_maps(seen: Capture, names: str, expected: tuple[Tensor, ...], real: T
         torch.testing.assert_close(map_of(layer) * shown, one * shown, rtol=0, atol=CLOSE, msg=layer.name)
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+OWN = {"bloom": ("eager",), "gemma 2": ("eager", "attnkit:vaswani"), "gpt-oss": ("eager", "attnkit:vaswani")}
+PATTERNS = {
+    "bert": Full(), "llama": Causal(), "gpt-2": Causal(), "mistral": Window(4, causal=True), "bloom": Causal(),
+    "gemma 2": Window(4, causal=True), "gpt-oss": Window(4, causal=True),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize(
-    ("kind", "pattern"),
-    [
-        ("bert", Full()), ("llama", Causal()), ("gpt-2", Causal()), ("mistral", Window(4, causal=True)),
-        ("gemma 2", Window(4, causal=True)), ("gpt-oss", Window(4, causal=True)), ("bloom", Causal()),
-    ],
-)  # fmt: skip
-def test_encoders_and_decoders_show_the_maps_that_they_made(
-    kind: str, pattern: Any, mask: str, implementation: str
-) -> None:
-    if (kind == "bloom" and implementation != "eager") or (kind in ("gemma 2", "gpt-oss") and implementation == "sdpa"):
-        pytest.skip("this model does not offer it")
+    ("kind", "implementation"), [(kind, how) for kind in PATTERNS for how in OWN.get(kind, IMPLEMENTATIONS)]
+)
+def test_encoders_and_decoders_show_the_maps_that_they_made(kind: str, mask: str, implementation: str) -> None:
     model, padding = MODELS[kind](), MASKS[mask]
     model.set_attn_implementation(implementation)
     inputs = {"input_ids": IDS, "attention_mask": padding}
     seen = recorded(model, **inputs)
     expected = own_maps(model, implementation, **inputs).attentions
-    # gpt-oss drops the column of its sinks, others have none.
     assert_maps(seen, "att", expected, padding)
     assert_proved(seen)
     first = seen.layers[0]
     assert (first.kind, first.query_stream, first.heads) == ("self", "text", 4)
-    assert first.seen is not None and first.seen.spec.pattern == pattern  # type: ignore[attr-defined]
+    assert first.seen is not None and first.seen.spec.pattern == PATTERNS[kind]  # type: ignore[attr-defined]
     if kind in ("llama", "mistral", "gemma 2", "gpt-oss"):
         assert first.seen.k_BGSD.shape[1] == 2
     for keep in (first.key_keep, first.query_keep):
@@ -157,11 +154,16 @@ def test_biases_and_scores_of_a_models_own_are_kept() -> None:
         assert_proved(seen)
 
 
-def test_flex_attention_is_named_where_it_shows_nothing() -> None:
-    model = MODELS["llama"]()
-    model.set_attn_implementation("flex_attention")
-    sentence = r"LlamaForCausalLM: model\.layers\.0\.self_attn ran 'flex_attention' of transformers"
+@pytest.mark.parametrize("name", [pytest.param("flex_attention", marks=pytest.mark.slow), "sums"])
+def test_an_attention_that_shows_nothing_is_named(name: str) -> None:
+    def sums(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:
+        return value.mean(2, keepdim=True).expand(-1, -1, query.shape[2], -1).repeat(1, 2, 1, 1).transpose(1, 2), None
+
     interface = transformers.AttentionInterface
+    interface.register("sums", sums)
+    model = MODELS["llama"]()
+    model.set_attn_implementation(name)
+    sentence = rf"LlamaForCausalLM: model\.layers\.0\.self_attn ran '{name}' of transformers"
     before = interface.get_interface
     with pytest.raises(ValueError, match=sentence), torch.no_grad(), capture(model):
         assert interface.get_interface is not before
