@@ -68,14 +68,16 @@ def _headline(capture: Capture, room: int) -> str:
         return cut(f"{plain_letters(capture.title) or 'Capture'}: no layer", room)
     heads = sorted({one.heads for one in layers})
     tokens = sorted({one.S for one in layers})
-    said = f"{len(layers)} layers, {_span(heads)} heads, {_span(tokens)} keys, {max(one.batch for one in layers)} items"
+    counts = ((len(layers),), heads, tokens, (max(one.batch for one in layers),))
+    said = ", ".join(map(_counted, counts, ("layer", "head", "key", "item")))
     errors = [one.check.error for one in layers if one.check.error is not None]
     checked = f"; rows checked against the kernel within {max(errors):.0e}" if errors else ""
     return _wrapped_words(f"{plain_letters(capture.title) or 'Capture'}: {said}{checked}", room)
 
 
-def _span(values: list[int]) -> str:
-    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+def _counted(values: Sequence[int], what: str) -> str:
+    span = str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+    return f"{span} {what}" if values[-1] == 1 else f"{span} {what}s"
 
 
 def _grid(capture: Capture, statistic: str, room: int, color: bool) -> str:

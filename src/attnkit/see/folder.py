@@ -31,6 +31,7 @@ def folder_looker(path: Path, generate: int = 0) -> Looker:
         import transformers
     except ImportError:
         raise UsageError(f"{path} is a model of transformers, which is missing; pip install 'attnkit[hf]'") from None
+    transformers.utils.logging.disable_progress_bar()
     folder, packed = (path.parent, {"gguf_file": path.name}) if path.suffix == ".gguf" else (path, {})
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **packed)
