@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import attnkit
 from attnkit.attention.heads import share_heads
+from attnkit.data.tokens import fit
 from attnkit.errors import UsageError
 from attnkit.kernels.rows import place as slabs
 from attnkit.see.explain import METHODS, Subject, explain_items, explain_texts, rank_heads
@@ -18,6 +19,9 @@ from attnkit.see.explain.integrated_gradients import explain as integrated_gradi
 from attnkit.see.explain.listen import listening
 from attnkit.see.explain.rollout import explain as rollout
 from attnkit.see.explain.value_zeroing import explain as value_zeroing
+from attnkit.task.single_label import SingleLabel
+from attnkit.train.preprocessing import Preprocessing
+from tests.see.planted import classifier
 from tests.train.small import SMALL, small_data
 
 
@@ -306,6 +310,20 @@ def test_the_model_of_a_run(run) -> None:
         subject.items("the film")
     with pytest.raises(UsageError, match="text 2 must be a string"):
         subject.items(["a", 3])
+
+
+def test_the_separator_of_a_pair_is_never_taken_away() -> None:
+    class Pairs:
+        preprocessing = Preprocessing(fit("word", ["good film bad film"] * 2), 32)
+        network, paired, classes, task = classifier("none"), True, ("no", "yes"), SingleLabel(("no", "yes"))
+
+    subject = Subject.of_predictor(Pairs())
+    item = subject.items([("good film", "bad")])[0]
+    assert item.tokens == ("good", "film", "[SEP]", "bad")
+    assert item.movable == (True, True, False, True)
+    assert subject.blank_1T(item).tolist() == [[1, 1, 2, 1]]
+    with pytest.raises(UsageError, match="text 1 must be a pair of texts"):
+        subject.items(["good film"])
 
 
 def test_a_hierarchical_model_is_refused_in_a_sentence(run) -> None:
