@@ -23,6 +23,7 @@ from attnkit.kernels.partition import partition
 from attnkit.kernels.rows.normalizer import SoftmaxRows
 from attnkit.kernels.rows.place import HEIGHTS, STARTING_PAIRS, Place, Space, places
 from attnkit.kernels.rows.program import Program, program
+from attnkit.kernels.rows.score import ProductScore
 
 # Stands for minus infinity: its exponential is zero and its product with zero is zero, where infinity's is not.
 HIDDEN = -1e30
@@ -105,6 +106,10 @@ def _slabs(spec: Pairwise, call: Call, wanted: frozenset[str], heads: frozenset[
     read = [part.rows_read or (0, 0) for part in spec.refine]
     beyond = sum(above for above, _ in read), sum(below for _, below in read)
     made = program(spec, call, None, False, exact_scores="largest_logit" in wanted)
+    for stage in made.stages:
+        if isinstance(stage, ProductScore):
+            # A product reads keys sooner where each of their numbers lies beside that of the next key.
+            stage.tensors[1] = stage.tensors[1].mT.contiguous().mT
     space = Space(made.v_BHSE.dtype, made.v_BHSE.device)
     last = _stage_counts(spec, made)
     softmax = last[1] + 1 == len(made.stages) and type(made.stages[last[1]]) is SoftmaxRows
@@ -156,16 +161,19 @@ def _exponentials(x_HRC: Tensor, place: Place, space: Space) -> Tile:
     if place.core != place.rows:
         x_HRC = x_HRC[:, place.within]
     x_HRC = x_HRC.contiguous()
+    shape = x_HRC.shape[:2]
     peaks = peaks_of(x_HRC.flatten(0, 1))
-    top = peaks.amax(-1)
-    seen = top > 0.5 * HIDDEN
-    logit = top.where(seen, 0.0)
-    if bool((logit.abs() > UNSHIFTED).any()):
-        x_HRC.sub_(logit.view(*x_HRC.shape[:2], 1))
+    logit = peaks.amax(-1)
+    seen: Tensor | None = None
+    if place.allowed_1HRS is not None:
+        seen = logit > 0.5 * HIDDEN
+        logit, seen = logit.where(seen, 0.0), seen.view(shape)
+    if float(logit.abs().amax()) > UNSHIFTED:
+        x_HRC.sub_(logit.view(*shape, 1))
         peaks = peaks - logit[:, None]
     weights = torch.exp(x_HRC, out=space.take("weights", x_HRC.shape))
-    seen_HR, logit_HR = (x.view(x_HRC.shape[:2]) for x in (seen, logit))
-    return Tile(place.item, place.heads, place.core, place.columns, weights, x_HRC, peaks, logit_HR, None, seen_HR)
+    logit_HR = logit.view(shape)
+    return Tile(place.item, place.heads, place.core, place.columns, weights, x_HRC, peaks, logit_HR, None, seen)
 
 
 def peaks_of(x_NC: Tensor) -> Tensor:

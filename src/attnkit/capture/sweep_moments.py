@@ -64,23 +64,22 @@ def moments(
     Few numbers a row are left here: their differences are taken in double precision.
     """
     sums = sums_HBKR.double()
-    m, first = sums[:, :, 0], sums[:, :, 1]
-    whole = m.sum(1)
+    K = sums.shape[2]
+    middle, side = places.middle_N[stretch.blocks] - stretch.origin, stretch.side_B
+    one, none = torch.ones_like(middle), torch.zeros_like(middle)
+    # |j - i| is j - i on the right, i - j on the left, and counted key by key between.
+    taken = [(one, none), (middle, one), (side * middle, side), (side, none)]
+    factors = torch.stack([torch.stack([*pair, none][:K], dim=-1).flatten() for pair in taken])
+    whole, at, apart, sided = (factors @ sums.flatten(1, 2)).unbind(1)
     whole = whole.where(whole != 0, 1.0)
-    middle = places.middle_N[stretch.blocks] - stretch.origin
-    mean = (torch.einsum("hbr,b->hr", m, middle) + first.sum(1)) / whole
-    found: dict[str, Tensor] = {}
+    apart = apart - sided * stretch.i_R
+    found = {"distance": (apart if near_HR is None else apart + near_HR) / whole}
     if heavy_HRk is not None and held_HRkS is not None:
+        mean = at / whole
         once, twice = _about(sums, heavy_HRk, held_HRkS, places, stretch, middle, mean)
         more = once / whole
         found["spread"] = (twice / whole - more.square()).clamp(min=0.0).sqrt()
-        mean = mean + more
-        found["signed_distance"] = mean - stretch.i_R
-    # |j - i| is j - i on the right, i - j on the left, and counted key by key between.
-    side = stretch.side_B
-    apart = torch.einsum("hbr,b->hr", m, side * middle) + torch.einsum("hbr,b->hr", first, side)
-    apart = apart - torch.einsum("hbr,b->hr", m, side) * stretch.i_R
-    found["distance"] = (apart if near_HR is None else apart + near_HR) / whole
+        found["signed_distance"] = mean + more - stretch.i_R
     return found
 
 
