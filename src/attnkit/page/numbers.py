@@ -38,14 +38,19 @@ def real_values(layer: CapturedLayer, statistic: str, item: int | None = None) -
     return [values[items, head][real[items]] for head in range(layer.heads)]
 
 
+def means_of(layer: CapturedLayer, statistic: str, item: int | None = None) -> list[float]:
+    """The mean of a statistic of each head over real tokens, of one item or of all; NaN where there is none."""
+    values = real_values(layer, statistic, item)
+    return [float(one.mean(dtype=np.float64)) if one.size else float("nan") for one in values]
+
+
 def means(capture: Capture, statistic: str, item: int | None = None) -> Any:
     """(layers, heads) of the statistic's mean over real tokens; not a number where a layer does not have it."""
     widest = max((layer.heads for layer in capture.layers), default=0)
     found = np.full((len(capture.layers), widest), np.nan)
     for row, layer in enumerate(capture.layers):
-        for head, values in enumerate(real_values(layer, statistic, item)):
-            if values.size:
-                found[row, head] = values.mean(dtype=np.float64)
+        held = means_of(layer, statistic, item)
+        found[row, : len(held)] = held
     return found
 
 

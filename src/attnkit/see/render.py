@@ -6,12 +6,12 @@ from typing import Any
 
 from attnkit.capture.captured import Capture, CapturedLayer
 from attnkit.capture.file import save
-from attnkit.capture.means import head_means
 from attnkit.capture.size import size_bytes
 from attnkit.errors import FailedError, UsageError
 from attnkit.files import write_text
 from attnkit.page.atlas import atlas_page
 from attnkit.page.figure import draw
+from attnkit.page.numbers import means_of
 from attnkit.page.terminal import show
 
 PAGE_BYTES = 1_500_000
@@ -92,7 +92,7 @@ def _layer(layer: CapturedLayer) -> dict[str, Any]:
         "keys": layer.S,
         "heads": layer.heads,
         "check": {"error": layer.check.error, "rows": layer.check.rows, "reason": layer.check.reason},
-        "means": {name: head_means(layer, name).tolist() for name in layer.statistics},
+        "means": {name: means_of(layer, name) for name in layer.statistics},
         "undefined": layer.undefined,
         "roles": layer.roles,
     }

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from attnkit.capture.captured import CapturedLayer
-from attnkit.capture.means import head_means
 from attnkit.capture.record import capture
+from attnkit.page.numbers import means_of
 from attnkit.train.preprocessing import Ids, Preprocessing
 
 STATISTICS = ("entropy_share", "span", "sink", "largest_logit")
@@ -36,8 +36,8 @@ def watched(model: nn.Module, prepare: Preprocessing, items: Sequence[Ids]) -> l
 
 
 def _line(layer: CapturedLayer) -> dict[str, Any]:
-    means = {
-        name: [round(value, 6) for value in head_means(layer, name).tolist()] if name in layer.statistics else None
+    means: dict[str, list[float] | None] = {
+        name: [round(value, 6) for value in means_of(layer, name)] if name in layer.statistics else None
         for name in STATISTICS
     }
     if "largest_logit" in layer.statistics:
