@@ -44,3 +44,26 @@ def assert_proved(seen: Capture) -> None:
     """The check of every layer was made, and holds."""
     for one in seen.layers:
         assert one.check.error is not None and one.check.error < CLOSE, (one.name, one.check)
+
+
+class ByHand(nn.Module):
+    """Attention as textbooks write it."""
+
+    def __init__(self, folded: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.project, self.folded = nn.Linear(16, 48), folded
+        self.softmax, self.dropout = nn.Softmax(dim=-1), nn.Dropout(dropout)
+        self.map: Tensor | None = None
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        B, T, M = x.shape
+        q, k, v = (one.view(B, T, 4, 4).transpose(1, 2) for one in self.project(x).chunk(3, -1))
+        scores = q @ k.mT + torch.arange(T) * 0.1
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        if self.folded:
+            scores, v = scores.flatten(0, 1), v.flatten(0, 1)
+        weights = self.dropout(self.softmax(scores))
+        self.map = weights.view(B, 4, T, T)
+        mixed = torch.bmm(weights, v) if self.folded else weights @ v
+        return mixed.reshape(B, 4, T, 4).transpose(1, 2).reshape(B, T, M)
