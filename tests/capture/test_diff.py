@@ -83,9 +83,9 @@ def dense(first: Seen, second: Seen) -> Tensor:
 
 def test_jensen_shannon_by_hand() -> None:
     # Half the weight moves to another key: (1/2) log2(4/3) + (1/2) (1/2 log2(2/3) + 1/2 log2 2) = 0.3113.
-    a, b = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([2.0, 2.0, 0.0])
+    a, b = torch.tensor([1.0, 0.0, 0.0]).double(), torch.tensor([2.0, 2.0, 0.0]).double()
     assert float(jensen_shannon(a, b)) == pytest.approx(0.311278124459, abs=1e-10)
-    assert float(jensen_shannon(a, torch.tensor([0.0, 0.0, 7.0]))) == 1.0
+    assert float(jensen_shannon(a, torch.tensor([0.0, 0.0, 7.0]).double())) == 1.0
     assert float(jensen_shannon(a, torch.zeros(3))) == 1.0
     assert float(jensen_shannon(torch.zeros(3), torch.zeros(3))) == 0.0
 

@@ -41,7 +41,10 @@ NO_PAIRS = Related(None, ())
 
 
 def related_at(scene: Scene, item: int, rows: slice, columns: slice) -> Related:
-    """The pairs of these queries and keys, ready to be summed over for any head."""
+    """The pairs of these queries and keys, ready to be summed over for any head.
+
+    Cost: one search a query, and as many numbers as there are pairs, where these are few; else a mask of the block.
+    """
     assert scene.segment_BS is not None
     kept: list[Tensor | tuple[Tensor, Tensor] | None] = []
     # A text of one piece leaves nothing to choose between.
@@ -49,30 +52,53 @@ def related_at(scene: Scene, item: int, rows: slice, columns: slice) -> Related:
     for name in RELATIONS:
         if one_piece and name in ("segment", "moved"):
             kept.append(None)
-            continue
-        mask = pairs(scene, name, item, rows, columns)
-        if int(mask.count_nonzero()) <= FEW * mask.numel():
-            flat = mask.flatten().nonzero().squeeze(-1)
-            kept.append((flat, flat // mask.shape[1]))
         else:
-            kept.append(mask[:, None].float())
+            few = _few(scene, name, item, rows, columns)
+            kept.append(pairs(scene, name, item, rows, columns)[:, None].float() if few is None else few)
     return Related((item, rows, columns), tuple(kept))
 
 
 def pairs(scene: Scene, name: str, item: int, rows: slice, columns: slice) -> Tensor:
     """True where the pair is in the relation, (R, C)."""
-    assert scene.near_BTN is not None and scene.asking_BT is not None and scene.moved_BS is not None
-    assert scene.id_BS is not None and scene.before_BS is not None and scene.segment_BS is not None
-    own = scene.near_BTN[item, rows, NEAR_TOKENS]
-    if name in ("segment", "moved"):
-        piece = (scene.segment_BS if name == "segment" else scene.moved_BS)[item]
-        mine = piece[own.clamp(min=0)].masked_fill(own < 0, -1)
-        return piece[columns] == mine[:, None]
-    # A query's own key would be a duplicate, and the one after it an induction, of themselves.
-    told, itself = (scene.id_BS, ()) if name == "duplicate" else (scene.before_BS, (1,))
-    mask = told[item, columns] == scene.asking_BT[item, rows, None]
-    for step in (0, *itself):
-        key = scene.near_BTN[item, rows, NEAR_TOKENS + step]
+    asked, told, others = _labels(scene, name, item)
+    mask = told[columns] == asked[rows, None]
+    for other in others:
+        key = other[rows]
         inside = ((key >= columns.start) & (key < columns.stop)).nonzero().squeeze(-1)
         mask[inside, key[inside] - columns.start] = False
     return mask
+
+
+def _labels(scene: Scene, name: str, item: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """What each query (T,) asks for and each key (S,) is told by, and keys (T,) that do not count for their query."""
+    assert scene.near_BTN is not None and scene.asking_BT is not None and scene.moved_BS is not None
+    assert scene.id_BS is not None and scene.before_BS is not None and scene.segment_BS is not None
+    own, following = (scene.near_BTN[item, :, NEAR_TOKENS + step] for step in (0, 1))
+    if name in ("segment", "moved"):
+        piece = (scene.segment_BS if name == "segment" else scene.moved_BS)[item]
+        return piece[own.clamp(min=0)].masked_fill(own < 0, -1), piece, []
+    # A query's own key would be a duplicate, and the one after it an induction, of themselves.
+    if name == "duplicate":
+        return scene.asking_BT[item], scene.id_BS[item], [own]
+    return scene.asking_BT[item], scene.before_BS[item], [own, following]
+
+
+def _few(scene: Scene, name: str, item: int, rows: slice, columns: slice) -> tuple[Tensor, Tensor] | None:
+    """Places in the block, and rows, of its pairs; None where they are not few."""
+    asked, told, others = _labels(scene, name, item)
+    if (item, name) not in scene.sorted:
+        scene.sorted[item, name] = told.sort(stable=True)
+    ordered, order = scene.sorted[item, name]
+    first, last = (torch.searchsorted(ordered, asked[rows], right=right) for right in (False, True))
+    count = last - first
+    R, C = count.shape[0], columns.stop - columns.start
+    if int(count.sum()) > FEW * R * C:
+        return None
+    row = torch.arange(R, device=count.device).repeat_interleave(count)
+    within = torch.arange(len(row), device=count.device) - (count.cumsum(0) - count)[row]
+    key = order[first[row] + within]
+    counts = (key >= columns.start) & (key < columns.stop)
+    for other in others:
+        counts &= key != other[rows][row]
+    row, key = row[counts], key[counts]
+    return row * C + key - columns.start, row

@@ -1,7 +1,7 @@
 """Scene: where each query of a call stands among the keys, and what tokens stand there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -26,7 +26,8 @@ class Scene:
     document, -1 where there is none. With tokens: `id_BS` numbers them, the same token the
     same number (-1 for padding), `before_BS` is the number of the token before, `asking_BT` that of the query's own
     token (-2 where there is none); `delimiter_BS`; `segment_BS`, the running number of the piece of
-    text, and `moved_BS` that of pieces with their borders in the middle of these.
+    text, and `moved_BS` that of pieces with their borders in the middle of these. `sorted` keeps
+    what keys are told by in order, by item and relation, once it was needed.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Scene:
     segment_BS: Tensor | None = None
     moved_BS: Tensor | None = None
     query_tokens: list[list[str]] | None = None
+    sorted: dict[tuple[int, str], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
     def own_BT(self) -> Tensor | None:
