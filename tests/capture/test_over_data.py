@@ -93,6 +93,13 @@ def test_a_sketch_keeps_its_bound(order: str) -> None:
     assert torch.equal(again.quantiles(QUANTILES), sketch.quantiles(QUANTILES))
 
 
+def test_even_and_odd_numbers_move_up_by_turns() -> None:
+    sketch = Sketch(1, 8)
+    sketch.add(torch.arange(9.0)[None])
+    sketch.add(torch.arange(9.0, 17.0)[None])
+    assert [level.tolist() for level in sketch._levels] == [[[16.0]], [[0.0, 2.0, 4.0, 6.0, 9.0, 11.0, 13.0, 15.0]]]
+
+
 def test_sketches_merge() -> None:
     x = torch.rand(2, 9000, generator=torch.Generator().manual_seed(1))
     one, other = Sketch(2, 128), Sketch(2, 128)
