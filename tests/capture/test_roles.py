@@ -228,6 +228,12 @@ def test_one_place_makes_no_head_local_by_itself() -> None:
     assert found["previous token"].score == pytest.approx(2 / 3, abs=0.02)
 
 
+def test_a_first_token_that_parts_the_text_is_a_sink_and_no_delimiter() -> None:
+    text = ["[CLS]", *TEXTS[0][1:]]
+    (scores,) = roles_of(planted(["sink"], [text], causal=False), [text])
+    assert scores[0].role == "sink" and by_name(scores)["delimiter"].score == pytest.approx(0.0, abs=1e-3)
+
+
 def test_chance_is_what_a_uniform_map_scores() -> None:
     flat = planted(["diffuse"], [TEXTS[0]], causal=True)
     for scores in roles_of(flat, [TEXTS[0]]):

@@ -78,12 +78,11 @@ def _decided(layer: CapturedLayer, bare: RoleScore, head: int, keys: _Keys, tota
         return RoleScore(bare.role, bare.threshold, reason=_why(layer, name))
     whole = total[:, head].double()
     share = layer.statistics[name][:, head].double() / whole.masked_fill(whole == 0, 1.0)
-    first, last = _ends(layer, keys)
     if bare.role == "next token":
-        # A head that is causal sees no next token, and so does no other head of its layer.
-        counted = counted & ~last & (layer.statistics[name] > 0).any(1)
+        # Where no head of the layer gives it anything, it cannot be seen.
+        counted = counted & (layer.statistics[name] > 0).any(1)
     elif bare.role in ("sink", "previous token") and layer.kind == "self":
-        counted = counted & ~first
+        counted = counted & ~_first(layer, keys)
     return _filled(bare, share, 1.0 / keys.seen_BT.clamp(min=1.0), counted)
 
 
@@ -93,17 +92,11 @@ def _why(layer: CapturedLayer, name: str | None) -> str:
     return layer.undefined.get(name, f"it needs the statistics total and {name}, which were not recorded")
 
 
-def _ends(layer: CapturedLayer, keys: _Keys) -> tuple[Tensor, Tensor]:
-    """True at the first and at the last real query."""
-    if layer.query_keep is None:
-        first = torch.zeros(1, dtype=torch.int64, device=keys.index_T.device)
-        last = first + layer.T - 1
-        if layer.T < layer.S:
-            first = first - 1
-    else:
-        keep = layer.query_keep.to(torch.int64)
-        first, last = keep.argmax(-1), layer.T - 1 - keep.flip(-1).argmax(-1)
-    return keys.index_T == first[:, None], keys.index_T == last[:, None]
+def _first(layer: CapturedLayer, keys: _Keys) -> Tensor:
+    """True at the first real query, which is the first token; none is where the queries are the last of the keys."""
+    if layer.query_keep is not None:
+        return keys.index_T == layer.query_keep.to(torch.int64).argmax(-1)[:, None]
+    return (keys.index_T == (0 if layer.T == layer.S else -1))[None]
 
 
 def _filled(bare: RoleScore, share_BT: Tensor, chance_BT: Tensor, counted_BT: Tensor) -> RoleScore:

@@ -91,7 +91,6 @@ class Scene:
             own = near[..., NEAR_TOKENS]
             asking = _at(ids, own, -2)
             before = _at(ids, _neighbours(where.among_keys, kept, S)[..., NEAR_TOKENS - 1], -1)
-            before = before.masked_fill(~kept, -1)
         segment = begins.cumsum(-1)
         moved = moved_borders(segment, kept)
         return Scene(kind, real, kept, first, near, named, ids, before, asking, delimiter, segment, moved, asked)
