@@ -19,9 +19,9 @@ def see(
     level: Annotated[
         Literal["stats", "maps", "full"], Parameter(help="How much to keep: numbers, maps in small, or all.")
     ] = "maps",
-    statistic: Annotated[str, Parameter(help="What colors the heads of a figure.")] = "entropy",
-    layer: Annotated[str | None, Parameter(help="Draw a head of this layer.")] = None,
-    head: Annotated[int | None, Parameter(help="Draw this head of --layer.")] = None,
+    statistic: Annotated[str, Parameter(help="What is told of the heads first, and colors a figure.")] = "entropy",
+    layer: Annotated[str | None, Parameter(help="Show this layer.")] = None,
+    head: Annotated[int | None, Parameter(help="Show this head of --layer.")] = None,
     generate: Annotated[int, Parameter(help="Let a decoder go on for so many tokens, and look at those too.")] = 0,
     budget: Annotated[str, Parameter(help="Most bytes of a page or an .attn file.")] = "1.5MB",
     live: Annotated[bool, Parameter(help="Serve a page where the text can be edited.", show_default=False)] = False,
@@ -57,4 +57,4 @@ def see(
     elif written:
         say(*found.notes, *(f"written to {path}" for path in written))
     else:
-        print(rendered(found, width(), colors()))
+        print(rendered(found, width(), colors(), statistic=statistic, layer=layer, head=head))

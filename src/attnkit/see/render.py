@@ -68,9 +68,24 @@ def write(
     return path
 
 
-def rendered(capture: Capture, width: int | None, color: bool) -> str:
-    """The capture as text."""
-    return show(capture, width=width, color=color)
+def rendered(
+    capture: Capture,
+    width: int | None,
+    color: bool,
+    *,
+    statistic: str = "entropy",
+    layer: str | None = None,
+    head: int | None = None,
+) -> str:
+    """The capture as text.
+
+    Raises: UsageError where the layer, head or statistic is not there.
+    """
+    beside = [name for name in ("entropy", "distance", "sink") if name != statistic]
+    try:
+        return show(capture, width, color=color, statistics=(statistic, *beside[:2]), layer=layer, head=head)
+    except (ValueError, KeyError) as error:
+        raise UsageError(str(error.args[0])) from None
 
 
 def summary(capture: Capture, written: Sequence[Path]) -> dict[str, Any]:
