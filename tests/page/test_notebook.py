@@ -2,6 +2,7 @@
 
 from html.parser import HTMLParser
 
+from attnkit.capture import Capture
 from attnkit.page.atlas import atlas_page
 from attnkit.page.notebook import Shown, notebook_html
 from tests.capture.made import capture_of
@@ -35,3 +36,10 @@ def test_shown_shows_itself_as_page_and_as_text() -> None:
     assert Shown(capture)._repr_html_() == notebook_html(capture)
     assert Shown(capture, capture_of())._repr_html_() != notebook_html(capture)
     assert "Entropy (nats)" in repr(Shown(capture))
+
+
+def test_a_capture_shows_itself_and_an_empty_one_says_what_it_is() -> None:
+    seen = capture_of()
+    assert seen._repr_html_() == notebook_html(seen)
+    assert Capture(title="nothing")._repr_html_() is None
+    assert repr(Capture(title="nothing")) == "Capture('nothing', 0 layers, 0 heads, 0 notes)"

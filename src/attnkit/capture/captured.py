@@ -1,6 +1,7 @@
 """What a capture is: the attention of a model on one input, in numbers, layer by layer."""
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Literal
 
 from torch import Tensor
@@ -96,7 +97,7 @@ class CapturedLayer:
     roles: list[list[dict[str, object]]] | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Capture:
     """The attention of a model on one input.
 
@@ -123,3 +124,17 @@ class Capture:
             if one.name == name:
                 return one
         raise KeyError(f"no captured layer is called {name!r}; there are {', '.join(one.name for one in self.layers)}")
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: the page in a frame; None where there is nothing to show.
+
+        Pages stand on captures and not the other way round: this one look upwards is by name, when a notebook asks.
+        """
+        if not self.layers:
+            return None
+        shown: str = import_module("attnkit.page.notebook").notebook_html(self)
+        return shown
+
+    def __repr__(self) -> str:
+        heads = sum(layer.heads for layer in self.layers)
+        return f"Capture({self.title!r}, {len(self.layers)} layers, {heads} heads, {len(self.notes)} notes)"
