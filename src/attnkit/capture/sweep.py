@@ -19,7 +19,7 @@ from attnkit.capture.statistics import scores_pairs, tells_who_meets
 from attnkit.capture.sweep_rows import map_rows, some_queries
 from attnkit.kernels.functionals import in_slabs
 from attnkit.kernels.kernel import Call
-from attnkit.kernels.partition import partition
+from attnkit.kernels.partition import Slab, partition
 from attnkit.kernels.rows.normalizer import SoftmaxRows
 from attnkit.kernels.rows.place import HEIGHTS, STARTING_PAIRS, Place, Space, places
 from attnkit.kernels.rows.program import Program, program
@@ -100,7 +100,7 @@ def tiles(
 
 
 def _slabs(spec: Pairwise, call: Call, wanted: frozenset[str], heads: frozenset[int] | None) -> Iterator[Tile]:
-    where, H = call.where, call.q_BHTD.shape[1]
+    where = call.where
     heights = tuple(height for height in HEIGHTS if height * where.S <= TILE_NUMBERS) or HEIGHTS[:1]
     slabs = partition(spec.pattern, where.T, where.S, where.aligned and _narrows(spec), heights, STARTING_PAIRS)
     read = [part.rows_read or (0, 0) for part in spec.refine]
@@ -113,31 +113,62 @@ def _slabs(spec: Pairwise, call: Call, wanted: frozenset[str], heads: frozenset[
     space = Space(made.v_BHSE.dtype, made.v_BHSE.device)
     last = _stage_counts(spec, made)
     softmax = last[1] + 1 == len(made.stages) and type(made.stages[last[1]]) is SoftmaxRows
-    met: tuple[slice, int, Tensor] | None = None
-    largest = max((slab.pairs for slab in slabs), default=1)
-    together = H if made.whole_heads else max(1, min(H, TILE_NUMBERS // max(1, largest)))
-    for place in places(spec, where, call.q_BHTD.shape[0], H, slabs, beyond, together):
+    met: Tensor | None = None
+    mask: _Mask | None = None
+    at: tuple[int, slice] | None = None
+    for place in _places(spec, call, slabs, beyond, made.whole_heads):
         if heads is not None and heads.isdisjoint(range(place.heads.start, place.heads.stop)):
             continue
-        if "entropy_share" in wanted and (met is None or met[:2] != (place.core, place.item)):
-            met = place.core, place.item, _counted(place)
-        own_met = None if met is None else _of_heads(met[2], place)
+        if at != (place.item, place.core):
+            at = place.item, place.core
+            mask = _Mask.of(place)
+            met = _counted(place) if "entropy_share" in wanted else None
+        own_met = met if met is None or met.shape[0] == 1 else met[place.heads]
         x = space.take("scores", (0, 0, 0))
         for stage in made.stages[: last[0]]:
             x = stage.forward(x, place, space, False)
         logit = None
         if "largest_logit" in wanted and (last[0] < last[1] or not softmax):
-            logit = _hidden(x.clone(), place).amax(-1)[:, place.within]
+            logit = _hidden(x.clone(), place, mask).amax(-1)[:, place.within]
         for stage in made.stages[last[0] : last[1]]:
             x = stage.forward(x, place, space, False)
         if softmax:
-            tile = _exponentials(_hidden(x, place), place, space)
+            tile = _exponentials(_hidden(x, place, mask), place, space)
             yield replace(tile, met_HR=own_met, logit_HR=tile.logit_HR if logit is None else logit)
             continue
         for stage in made.stages[last[1] :]:
             x = stage.forward(x, place, space, False)
         weights = x[:, place.within].contiguous()
         yield Tile(place.item, place.heads, place.core, place.columns, weights, logit_HR=logit, met_HR=own_met)
+
+
+def _places(
+    spec: Pairwise, call: Call, slabs: tuple[Slab, ...], beyond: tuple[int, int], whole_heads: bool
+) -> Iterator[Place]:
+    """Every slab, with as many heads together as fill a tile."""
+    B, H = call.q_BHTD.shape[:2]
+    for slab in slabs:
+        together = H if whole_heads else max(1, min(H, TILE_NUMBERS // max(1, slab.pairs)))
+        yield from places(spec, call.where, B, H, (slab,), beyond, together)
+
+
+@dataclass(frozen=True, eq=False)
+class _Mask:
+    """The columns of a slab that some query may not meet, and which pairs those are, (1 or H, R or 1, columns)."""
+
+    columns: slice
+    hidden: Tensor
+
+    @staticmethod
+    def of(place: Place) -> "_Mask | None":
+        """That of any heads; None where all may meet."""
+        if place.allowed_1HRS is None:
+            return None
+        hidden = ~place.allowed_1HRS[0]
+        hidden = hidden.expand(*hidden.shape[:2], place.shape[2])
+        some = hidden.flatten(0, 1).any(0).nonzero()
+        columns = slice(int(some[0]), int(some[-1]) + 1)
+        return _Mask(columns, hidden[..., columns])
 
 
 def _stage_counts(spec: Pairwise, made: Program) -> tuple[int, int]:
@@ -148,12 +179,12 @@ def _stage_counts(spec: Pairwise, made: Program) -> tuple[int, int]:
     return before - on_scores, before
 
 
-def _hidden(x_HRC: Tensor, place: Place) -> Tensor:
+def _hidden(x_HRC: Tensor, place: Place, mask: _Mask | None) -> Tensor:
     """In place: HIDDEN where a pair may not meet."""
-    if place.allowed_1HRS is None:
-        return x_HRC
-    allowed = place.allowed_1HRS[0]
-    return x_HRC.masked_fill_(~(allowed if allowed.shape[0] == 1 else allowed[place.heads]), HIDDEN)
+    if mask is not None:
+        hidden = mask.hidden if mask.hidden.shape[0] == 1 else mask.hidden[place.heads]
+        x_HRC[..., mask.columns].masked_fill_(hidden, HIDDEN)
+    return x_HRC
 
 
 def _exponentials(x_HRC: Tensor, place: Place, space: Space) -> Tile:
@@ -194,10 +225,6 @@ def _counted(place: Place) -> Tensor:
         return torch.full((1, rows), columns, device=place.where.key_position.device)
     allowed = place.allowed_1HRS[0].expand(-1, place.shape[1], place.shape[2])
     return allowed[:, place.within].sum(-1)
-
-
-def _of_heads(counts: Tensor, place: Place) -> Tensor:
-    return counts if counts.shape[0] == 1 else counts[place.heads]
 
 
 def _largest_logit(spec: Attention, call: Call, index: Tensor, where: Where) -> Tensor:
