@@ -34,8 +34,8 @@ def measure(seen: Seen, kind: Kind, wanted: Wanted, incomparable: str | None = N
     `wanted.heads` names the layer, the numbers are of those heads alone, in that order.
 
     Raises: ValueError where a statistic, a head or a number of rows, blocks or edges is not possible.
-    Cost: for the softmax of products, about 1.6 times the fused forward pass for entropy, distance, sink, received
-        weight, edges and pooled map together, and 2.5 times for everything; memory linear in T and S.
+    Cost: for the softmax of products, about 1.8 times the fused forward pass for entropy, distance, sink, received
+        weight, edges and pooled map together, and 2.8 times for everything; memory linear in T and S.
     """
     q, k, v = seen.q_BHTD, seen.k_BGSD, seen.v_BGSE
     B, H, T, _ = q.shape
