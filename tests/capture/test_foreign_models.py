@@ -171,6 +171,15 @@ def test_an_attention_that_shows_nothing_is_named(name: str) -> None:
     assert interface.get_interface is before
 
 
+def test_layers_that_run_again_for_their_gradients_are_heard_once() -> None:
+    model = MODELS["llama"]()
+    model.train()
+    model.gradient_checkpointing_enable()
+    with capture(model) as seen:
+        model(input_ids=IDS, use_cache=False).logits.square().sum().backward()
+    assert [one.name for one in seen.layers] == [f"model.layers.{n}.self_attn" for n in range(2)]
+
+
 def test_a_model_beside_the_captured_one_is_left_alone() -> None:
     model, other = MODELS["bert"](), MODELS["llama"]()
     with torch.no_grad(), capture(model) as seen:

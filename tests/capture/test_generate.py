@@ -102,6 +102,22 @@ def test_steps_are_the_map_of_the_whole_text(
         assert {one.T for one in seen.layers} == {11, NEW}
 
 
+def test_a_window_over_a_cache_that_forgets_nothing() -> None:
+    from transformers import DynamicCache
+
+    model = MODELS["mistral"]()
+    for level in ("stats", "full"):
+        with capture(model, level) as seen:  # type: ignore[arg-type]
+            sequences = model.generate(
+                input_ids=IDS,
+                attention_mask=LEFT,
+                past_key_values=DynamicCache(),
+                max_new_tokens=NEW,
+                do_sample=False,
+            )
+        assert_same(seen, whole_text(model, LEFT, sequences))
+
+
 def test_a_prompt_of_one_token_and_heads_of_choice() -> None:
     model = MODELS["llama"]()
     with capture(model, "full", focus={"*.1.*": [3]}) as seen:

@@ -208,13 +208,14 @@ def test_dropout_is_why_there_is_no_check() -> None:
         assert next(model.parameters()).grad is not None
 
 
-def test_gradients_and_checkpointing_within_the_block_change_nothing() -> None:
+@pytest.mark.parametrize("hand", [False, True])
+def test_gradients_and_checkpointing_within_the_block_change_nothing(hand: bool) -> None:
     from torch.utils.checkpoint import checkpoint
 
     class Saves(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.layer = AttentionLayer(16)
+            self.layer = ByHand() if hand else AttentionLayer(16)
 
         def forward(self, x: Tensor) -> Tensor:
             return checkpoint(self.layer, x, use_reentrant=False)  # type: ignore[no-any-return]
