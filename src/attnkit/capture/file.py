@@ -124,7 +124,7 @@ class _Drafts:
         fits = bisect_left(ladder, True, key=lambda one: bytes_of_zip(*self.made(one)) <= budget_bytes)
         if fits == len(ladder):
             least = bytes_of_zip(*self.made(ladder[-1]))
-            raise ValueError(f"the least of it takes {least} bytes, and the budget is {budget_bytes}: keep fewer layers")
+            raise ValueError(f"the least of it takes {least} bytes and the budget is {budget_bytes}: keep fewer layers")
         return ladder[fits]
 
 

@@ -28,8 +28,8 @@ STRIDE = 8
 # Where it begins to pay, on one thread of a core with AVX512_BF16, beside torch's fused kernel in bfloat16; H = 8 and
 # D = E = 64. Forward, at T = S = 64 0.8 times as fast, 128 1.4, 256 1.4, 512 1.8, 1024 1.9, 2048 2.1, 4096 2.2; causal
 # 0.7, 1.1, 1.3, 1.5, 1.5, 1.7, 1.7. Both passes 1.6, 1.8, 1.2, 1.6, 1.5, 1.5, 1.6; causal 1.4, 1.7, 1.4, 1.6, 1.3, 1.4,
-# 1.4. With D = 128 at 512 2.2 and 2.1, both passes 2.0; with D = 32 1.2 and 1.05, both passes 1.6 and 1.4. On a core with
-# AMX torch's kernel is the sooner one: forward 1.9 times at 512, 2.1 at 2048.
+# 1.4. With D = 128 at 512 2.2 and 2.1, both passes 2.0; with D = 32 1.2 and 1.05, both passes 1.6 and 1.4. On a core
+# with AMX torch's kernel is the sooner one: forward 1.9 times at 512, 2.1 at 2048.
 LEAST_PAIRS, LEAST_NUMBERS = 1 << 13, 1 << 17
 
 
