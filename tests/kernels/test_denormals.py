@@ -9,7 +9,7 @@ from attnkit.kernels.denormals import flushed
 
 
 def flushes() -> bool:
-    return not bool(torch.full((), torch.finfo(torch.float32).tiny) * 0.5)
+    return not bool(torch.full((), torch.finfo(torch.float32).tiny, dtype=torch.float32, device="cpu") * 0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,24 @@ def test_what_was_on_stays_on_also_behind_an_error() -> None:
         raise KeyError
     assert flushes()
     torch.set_flush_denormal(False)
+
+
+def test_what_was_on_stays_on_where_numbers_are_double() -> None:
+    torch.set_flush_denormal(True)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with flushed():
+            pass
+        assert flushes()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_flush_denormal(False)
+
+
+def test_the_default_device_does_not_matter() -> None:
+    with torch.device("meta"), flushed():
+        assert flushes()
+    assert not flushes()
 
 
 @pytest.mark.parametrize("kernel", ["slabs", "rows"])

@@ -13,7 +13,8 @@ def flushed() -> Iterator[None]:
     The weight of a far key under ALiBi is such a number, and a product with it took ten times as long. No sum that
     anybody can read feels it. torch's other threads, to which it hands part of the heads, keep their own setting.
     """
-    least = torch.full((), torch.finfo(torch.float32).tiny)
+    # Whatever type and device are the defaults: in float64 half of it is no denormal.
+    least = torch.full((), torch.finfo(torch.float32).tiny, dtype=torch.float32, device="cpu")
     before = not bool(least * 0.5)
     torch.set_flush_denormal(True)
     try:
