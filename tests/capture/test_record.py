@@ -1,5 +1,6 @@
 """capture: a model's own answers bit for bit, the maps it made, and a sentence where there is nothing to see."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -159,6 +160,10 @@ def test_what_cannot_be_listened_to_is_refused_before_it_runs() -> None:
             pass
         layer(X)
     assert len(seen.layers) == 1
+    with ThreadPoolExecutor(1) as other, capture(layer):
+        with capture_fails("a capture is running already"):
+            other.submit(recorded, AttentionLayer(16), X).result()
+        layer(X)
     with tapped(layer), capture_fails("tapped already"), capture(layer):
         pass
     recorded(layer, X)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ from attnkit.capture.streams import Tokens, fed_streams, given_streams, name_str
 from attnkit.kernels.attend import VASWANI, attend
 from attnkit.layers.taps import Seen, hearing, tappable_layers
 
-_open: ContextVar[bool] = ContextVar("capture", default=False)
+# Held while a capture runs, by whichever thread: hooks and torch's settings are those of the whole process.
+_open = Lock()
 
 
 @contextmanager
@@ -66,8 +67,6 @@ def capture(
     _check_model(model)
     if tokens is not None and tokenizer is not None:
         raise ValueError("give tokens or a tokenizer, not both")
-    if _open.get():
-        raise ValueError("a capture is running already; leave its block first")
     seen = Capture(title=type(model).__name__, budget_bytes=size)
     running = Running(model)
     chosen_layers = dict.fromkeys(focus, None) if isinstance(focus, list | tuple | set) else focus
@@ -84,7 +83,8 @@ def capture(
             else:
                 recorder.told(module, *heard)
 
-    token = _open.set(True)
+    if not _open.acquire(blocking=False):
+        raise ValueError("a capture is running already; leave its block first")
     try:
         with ExitStack() as stack:
             stack.enter_context(_slow_path(model, seen))
@@ -95,7 +95,7 @@ def capture(
             yield seen
             listener.forget()
     finally:
-        _open.reset(token)
+        _open.release()
     recorder.finish()
     _check_heard(model, recorder, running)
     _name(seen, recorder, running, tokens, tokenizer)
