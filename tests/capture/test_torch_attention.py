@@ -13,9 +13,13 @@ from torch import Tensor, nn
 
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.pattern import Causal
+from attnkit.capture.captured import Wanted
+from attnkit.capture.foreign import Call, operator_of
+from attnkit.capture.measure import measure
 from attnkit.capture.record import capture
 from attnkit.kernels.attend import attend
-from attnkit.layers.model_operator import GivenBias
+from attnkit.layers.model_operator import GivenBias, Wishes
+from attnkit.layers.taps import Seen
 from tests.capture.listening import CLOSE, ByHand, assert_proved, map_of, recorded
 
 X = torch.randn(2, 7, 16, generator=torch.Generator().manual_seed(0))
@@ -158,6 +162,34 @@ def test_multi_head_attention_is_heard_with_its_own_weights(name: str, need_weig
         torch.testing.assert_close(map_of(layer), expected, rtol=0, atol=CLOSE)
         assert_proved(seen)
         assert (layer.query_keep is not None) == (padding is not None and context is X)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((2, 3, 4, 6, 8), (1, 3, 4, 9, 8), (2, 1, 4, 9, 5)),
+        ((4, 4, 6, 8), (4, 9, 8), (4, 9, 5)),
+        ((1, 1, 6, 8), (2, 4, 9, 8), (2, 4, 9, 5)),
+        ((3, 6, 8), (9, 8), (9, 5)),
+    ],
+)
+def test_axes_that_broadcast_are_those_of_the_answer(shapes: tuple[tuple[int, ...], ...]) -> None:
+    seen = recorded(Product(), *(drawn(*shape) for shape in shapes), level="full")
+    assert_proved(seen)
+    assert map_of(seen.layers[0]).sum(-1).allclose(torch.ones(()))
+
+
+def test_a_bias_on_hidden_pairs_in_half_precision_leaves_the_entropy_a_number() -> None:
+    lowest = torch.finfo(torch.float16).min
+    mask = torch.full((6, 6), lowest, dtype=torch.float16).masked_fill(
+        torch.rand(6, 6).gt(0.5) | torch.eye(6).bool(), 0
+    )
+    call = Call(
+        *(drawn(1, 2, 6, 8).half() for _ in range(4)), mask[None, None], wishes=Wishes(bias=mask[None, None] / 99)
+    )
+    found = operator_of(call, own_text=True)
+    made = Seen("", found.spec, call.q_BHTD, call.k_BGSD, call.v_BGSE, found.where, found.params, None, call.out_BHTE)
+    assert measure(made, "self", Wanted(), "drawn by chance").statistics["entropy"].isfinite().all()
 
 
 def test_multi_head_attention_without_a_batch() -> None:

@@ -123,6 +123,9 @@ def operator_of(
         where = replace(where, query_keep=query_keep)
     wishes = replace(call.wishes, bias=None)
     if bias is not None:
+        if bool(bias.isneginf().any()):
+            # So it is in 16 bits where a bias is added to the lowest number; nothing times infinity is no number.
+            bias = bias.clamp(min=torch.finfo(bias.dtype).min)
         origin = torch.cat([where.query_position[:1], where.key_position[:1]])
         wishes = replace(wishes, bias=bias.expand(-1, call.q_BHTD.shape[1], call.T, call.S), origin=origin)
     spec, params = asked(Pairwise(pattern=pattern), {}, wishes, call.q_BHTD.shape[-1])

@@ -157,13 +157,12 @@ class FunctionListener(TorchFunctionMode):
             mask = mask.detach()
             if query.dim() == 3 and mask.dim() == 3:
                 mask = mask.unsqueeze(1)
-            elif query.dim() > 4:
-                mask = mask.expand(*query.shape[:-1], key.shape[-2]).flatten(0, -4)
+            elif out.dim() > 4:
+                mask = mask.expand(*out.shape[:-1], key.shape[-2]).flatten(0, -4)
             while mask.dim() < 4:
                 mask = mask.unsqueeze(0)
-        q, k, v, mixed = (_four_axes(x) for x in (query, key, value, out))
-        B = mixed.shape[0]
-        q, k, v = (x.expand(B, -1, -1, -1) for x in (q, k, v))
+        q, k, v, mixed = (_four_axes(x, out) for x in (query, key, value, out))
+        q = q.expand(-1, mixed.shape[1], -1, -1)
         running = self._state.multi_head[-1] if self._state.multi_head else None
         call = Call(q, k, v, mixed, mask, is_causal, Wishes(scaling=scale))
         self.told.heard(call, dropout_p, None if running is None else running.other_text)
@@ -195,14 +194,15 @@ class FunctionListener(TorchFunctionMode):
             self.told.heard(call, running.dropout, running.other_text)
 
 
-def _four_axes(x: Tensor) -> Tensor:
-    """(B, H, T, D): one head where there is no axis for them, axes before the heads in one."""
+def _four_axes(x: Tensor, out: Tensor) -> Tensor:
+    """(B, H, T, D) with the items of `out`: one head where it has no axis for them, axes before the heads in one."""
     x = x.detach()
-    if x.dim() > 4:
-        return x.flatten(0, -4)
-    if x.dim() == 3:
-        return x.unsqueeze(1)
-    return x[None, None] if x.dim() == 2 else x
+    x = x[(None,) * (out.dim() - x.dim())]
+    if out.dim() == 2:
+        return x[None, None]
+    if out.dim() == 3:
+        return x.expand(out.shape[0], -1, -1).unsqueeze(1)
+    return x.expand(*out.shape[:-3], -1, -1, -1).flatten(0, -4)
 
 
 def _in_our_kernels() -> bool:
