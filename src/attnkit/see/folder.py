@@ -21,6 +21,9 @@ _HEADS = (
     ("LMHeadModel", "AutoModelForCausalLM"),
 )
 
+# A tokenizer that knows no limit says 10^30.
+_NO_LIMIT = 1 << 62
+
 
 def folder_looker(path: Path, generate: int = 0) -> Looker:
     """The model in `path`, on its own attention, with its own tokenizer; only files that stand there are read.
@@ -43,6 +46,8 @@ def folder_looker(path: Path, generate: int = 0) -> Looker:
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} cannot be read as a model of transformers: {reason}") from None
+    if generate < 0:
+        raise UsageError(f"--generate must be at least 0; got {generate}")
     if generate and not model.can_generate():
         raise UsageError(f"{type(model).__name__} writes no text; leave --generate out")
     if tokenizer.pad_token is None:
@@ -64,9 +69,8 @@ def _head(config: Any) -> str:
 def _inputs(model: Any, tokenizer: Any, texts: Sequence[Text], generate: int) -> Inputs:
     firsts = [text if isinstance(text, str) else text[0] for text in texts]
     seconds = None if all(isinstance(text, str) for text in texts) else [text[1] for text in texts]
-    limit = getattr(model.config, "max_position_embeddings", None)
-    most = min(limit - generate if limit else tokenizer.model_max_length, tokenizer.model_max_length)
-    given = tokenizer(firsts, seconds, return_tensors="pt", padding=True, truncation=True, max_length=most)
+    cutting = _cutting(model, tokenizer, generate)
+    given = tokenizer(firsts, seconds, return_tensors="pt", padding=True, **cutting)
     whole = tokenizer(firsts, seconds)["input_ids"]
     kept = given["attention_mask"].sum(-1).tolist()
     cut = tuple(max(0, len(ids) - real) for ids, real in zip(whole, kept, strict=True))
@@ -86,6 +90,22 @@ def _inputs(model: Any, tokenizer: Any, texts: Sequence[Text], generate: int) ->
         return [f"goes on: {text!r}" for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
 
     return Inputs(run, streams, {}, cut)
+
+
+def _cutting(model: Any, tokenizer: Any, generate: int) -> dict[str, Any]:
+    """What tells the tokenizer to cut texts; nothing where neither it nor the model has a limit.
+
+    Raises: UsageError where `generate` leaves no token of a text.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None) or _NO_LIMIT
+    # What an encoder reads and what its decoder writes stand at positions of their own.
+    written = 0 if model.config.is_encoder_decoder else generate
+    most = min(positions - written, tokenizer.model_max_length)
+    if most < 1:
+        raise UsageError(
+            f"--generate {generate} leaves no room for a text: the model has {positions} positions; let it write less"
+        )
+    return {"truncation": True, "max_length": most} if most < _NO_LIMIT // 2 else {}
 
 
 def _two_streams(
