@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from attnkit.capture.captured import Capture
+from attnkit.capture.record import capture_arrays
 from attnkit.page.atlas import SCRIPTS, atlas_page, script
 from attnkit.page.atlas_data import Blob, capture_data
 from attnkit.page.atlas_edges import LayerEdges, keep_edges
@@ -138,6 +139,15 @@ def test_a_capture_of_statistics_alone_makes_a_page() -> None:
         object.__setattr__(capture.layers[0], name, None)
     header, _ = header_of(capture, 100_000)
     assert header["captures"][0]["layers"][0]["pooled"] is None and not header["captures"][0]["dropped"]
+
+
+def test_half_a_pair_of_surrogates_is_a_token_like_any_other() -> None:
+    q = torch.ones(1, 1, 2, 4)
+    capture = capture_arrays(q, q, q, tokens=[["\ud83d", "b"]])
+    blob = Blob()
+    chunk = blob._chunks[capture_data(capture, blob, 10_000)["streams"]["chunk"]]
+    assert json.loads(zlib.decompress(chunk)) == {"text": [["\ud83d", "b"]]}
+    assert atlas_page(capture)
 
 
 def test_the_page_keeps_to_its_budget_and_refuses_one_that_is_too_small() -> None:

@@ -55,7 +55,9 @@ def capture_data(capture: Capture, blob: Blob, room: int, focus: tuple[str, int]
         "images": {name: list(grid) for name, grid in capture.images.items()},
         "layers": layers,
         "summary": blob.add(pack(np.concatenate([_summary(layer).ravel() for layer in capture.layers]), 32)),
-        "streams": blob.add(Packed(deflate(json.dumps(texts, ensure_ascii=False).encode(), 9))),
+        "streams": blob.add(
+            Packed(deflate(json.dumps(texts, ensure_ascii=False).encode(errors="backslashreplace"), 9))
+        ),
         "explanations": [_explanation(one, blob) for one in capture.explanations],
         "dropped": said,
     }
