@@ -20,7 +20,7 @@ def jensen_shannon(a: Tensor, b: Tensor) -> Tensor:
 
     JSD(p, q) = (KL(p, m) + KL(q, m)) / 2 = sum m ((1 + d) ln(1 + d) + (1 - d) ln(1 - d)) / 2 with m = (p + q) / 2 and
     d = |p - q| / (p + q): terms that are never negative, and small where rows are alike. Where both rows are zero
-    it is 0, where one is, 1. In float64.
+    it is 0, where one is, 1. Added up in float64.
 
     Source: Lin (1991), Divergence measures based on the Shannon entropy, eq. 4.1.
     """

@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path is None:
             return
         length = self.headers.get("Content-Length", "")
-        if path != "/seen" or not length.isdigit() or int(length) > MOST_BYTES:
+        if path != "/seen" or not length.isdecimal() or int(length) > MOST_BYTES:
             self._answer(HTTPStatus.BAD_REQUEST, f"a text of at most {MOST_BYTES:,} bytes goes to /seen")
             return
         try:
