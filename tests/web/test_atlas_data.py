@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from attnkit.attention.where import Where
 from attnkit.capture.captured import Capture
 from attnkit.capture.record import capture_arrays
 from attnkit.page.atlas import SCRIPTS, atlas_page, script
@@ -120,6 +121,29 @@ def test_figures_per_head_are_exact_and_only_of_real_tokens() -> None:
     at = told["layers"][0]["names"].index("entropy")
     expected = torch.stack([entropy.mean(-1), entropy.amin(-1), entropy.amax(-1)]).numpy()
     assert np.allclose(summary.reshape(-1, 3, 2)[at], expected, rtol=1e-6)
+
+
+def test_figures_of_queries_and_of_keys_are_each_of_their_own_real_tokens() -> None:
+    q = torch.randn(1, 2, 6, 4, generator=torch.Generator().manual_seed(0))
+    where = Where.of(6, 6, keep=torch.arange(6)[None] < 5, query_keep=torch.arange(6)[None] < 2)
+    capture = capture_arrays(q, q, q, where=where, kind="cross", statistics=["received"])
+    header, data = header_of(capture, 100_000)
+    told = header["captures"][0]
+    summary = decoded(chunk(header, data, told["summary"]["chunk"]), told["summary"])
+    expected = capture.layers[0].statistics["received"][0, :, :5].mean(-1).numpy()
+    assert np.allclose(summary.reshape(-1, 3, 2)[0, 0], expected, rtol=1e-6)
+
+
+def test_blocks_drawn_as_one_are_the_mean_over_real_queries() -> None:
+    q = torch.randn(1, 32, 64, 4, generator=torch.Generator().manual_seed(0))
+    where = Where.of(64, 64, keep=torch.arange(64)[None] < 41)
+    header, data = header_of(capture_arrays(q, q, q, where=where), 60_000)
+    told = header["captures"][0]
+    (layer,) = told["layers"]
+    size = layer["pooled"]["query_tokens"]
+    assert size > 1, told["dropped"]
+    mass = decoded(chunk(header, data, layer["pooled"]["chunk"]), layer["pooled"])
+    assert np.allclose(mass.sum(-1)[0, :, : -(-41 // size)], 1.0, atol=0.1)
 
 
 def test_what_does_not_fit_is_said_and_what_fits_is_there() -> None:

@@ -134,14 +134,20 @@ def coarser(layer: CapturedLayer, pooled: Pooled, blocks: int | None) -> Pooled:
 
     Cost: one pass over the map.
     """
-    mass = pooled.mass_BHRC
-    R, C = mass.shape[2:]
+    R, C = pooled.mass_BHRC.shape[2:]
     if blocks is None or max(R, C) <= blocks:
         return pooled
-    down, across = math.ceil(R / blocks), math.ceil(C / blocks)
+    return joined(layer, pooled, math.ceil(R / blocks), math.ceil(C / blocks))
+
+
+def joined(layer: CapturedLayer, pooled: Pooled, down: int, across: int) -> Pooled:
+    """The same map with `down` x `across` blocks as one: keys summed, queries in the mean over the real ones.
+
+    Cost: one pass over the map.
+    """
     real = torch.ones(1, layer.T) if layer.query_keep is None else layer.query_keep.float()
     counts_BR = _summed(real, pooled.query_tokens, 1)[:, None, :, None]
-    whole = _summed(_summed(mass.float() * counts_BR, down, 2), across, 3)
+    whole = _summed(_summed(pooled.mass_BHRC.float() * counts_BR, down, 2), across, 3)
     return Pooled(
         whole / _summed(counts_BR, down, 2).clamp(min=1.0), pooled.query_tokens * down, pooled.key_tokens * across
     )

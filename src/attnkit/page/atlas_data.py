@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attnkit.capture.budget import PER_KEY, joined
 from attnkit.capture.captured import Capture, CapturedLayer
 from attnkit.page.atlas_edges import LayerEdges, keep_edges
 from attnkit.page.atlas_rows import exact_rows
@@ -116,9 +117,8 @@ def _best_roles(head: Sequence[dict[str, object]]) -> list[Any]:
 def _summary(layer: CapturedLayer) -> NDArray[Any]:
     """(statistics, 3, B, H): the mean, lowest and highest over real queries, or over real keys."""
     found = np.zeros((len(layer.statistics), 3, layer.batch, layer.heads))
-    for n, values in enumerate(layer.statistics.values()):
-        array = _array(values).astype(np.float64)
-        real = _real(layer, array.shape[-1])
+    for n, (name, values) in enumerate(layer.statistics.items()):
+        array, real = _array(values).astype(np.float64), _real(layer, name)
         for item in range(layer.batch):
             those = array[item][:, real[item]]
             if those.shape[-1]:
@@ -126,16 +126,14 @@ def _summary(layer: CapturedLayer) -> NDArray[Any]:
     return found
 
 
-def _real(layer: CapturedLayer, length: int) -> NDArray[Any]:
-    """(B, length), true where a figure of a statistic is about a real token."""
-    query, key = (None if keep is None else _array(keep) for keep in (layer.query_keep, layer.key_keep))
-    if layer.rows is not None and length == len(layer.rows) and length not in (layer.T, layer.S):
-        query = None if query is None else query[:, _array(layer.rows).astype(np.int64)]
-        return np.ones((layer.batch, length), dtype=bool) if query is None else query.astype(bool)
-    for keep, size in ((query, layer.T), (key, layer.S)):
-        if keep is not None and length == size:
-            return keep.astype(bool)
-    return np.ones((layer.batch, length), dtype=bool)
+def _real(layer: CapturedLayer, name: str) -> NDArray[Any]:
+    """(B, length), true where a figure of the statistic is about a real token."""
+    length = layer.statistics[name].shape[-1]
+    keep = layer.key_keep if name in PER_KEY else layer.query_keep
+    if keep is None:
+        return np.ones((layer.batch, length), dtype=bool)
+    sampled = layer.rows is not None and name not in PER_KEY
+    return _array(keep[:, layer.rows] if sampled else keep).astype(bool)
 
 
 def _keep(keep: Any, blob: Blob) -> dict[str, Any] | None:
@@ -174,21 +172,18 @@ def _first_that_fits(
 def _add_pooled(
     layers: Sequence[CapturedLayer], facts: list[dict[str, Any]], blob: Blob, room: int, said: list[str]
 ) -> int:
-    there = {
-        n: (_array(layer.pooled.mass_BHRC), layer.pooled.query_tokens, layer.pooled.key_tokens)
-        for n, layer in enumerate(layers)
-        if layer.pooled is not None
-    }
+    there = {n: layer.pooled for n, layer in enumerate(layers) if layer.pooled is not None}
 
     def attempt(blocks: int, bits: int) -> Iterator[Packed]:
-        for array, query_tokens, key_tokens in there.values():
-            small = _together(array, blocks)
+        for n, pooled in there.items():
+            made = joined(layers[n], pooled, blocks, blocks) if blocks > 1 and pooled.mass_BHRC.numel() else pooled
+            small = _array(made.mass_BHRC)
             signed = bool(small.size) and bool(small.min() < 0)
             one = pack(small, bits, log=not signed and bits < 32)
-            one.meta.update(query_tokens=query_tokens * blocks, key_tokens=key_tokens * blocks)
+            one.meta.update(query_tokens=pooled.query_tokens * blocks, key_tokens=pooled.key_tokens * blocks)
             yield one
 
-    found = _first_that_fits(_POOLED_FORMS, sum(array.size for array, _, _ in there.values()), room, attempt)
+    found = _first_that_fits(_POOLED_FORMS, sum(pooled.mass_BHRC.numel() for pooled in there.values()), room, attempt)
     if found is None or not there:
         said += ["The overviews of the maps did not fit into this page."] if there else []
         return 0
@@ -207,21 +202,22 @@ def _first_key(layer: CapturedLayer, pooled: dict[str, Any], blob: Blob) -> dict
     sink = layer.statistics.get("sink")
     if sink is None or sink.shape[-1] != layer.T or pooled["key_tokens"] == 1:
         return None
-    return blob.add(pack(_means(_array(sink), pooled["query_tokens"]), 8, log=False, groups=1))
+    return blob.add(pack(_means(layer, "sink", pooled["query_tokens"]), 8, log=False, groups=1))
 
 
 def _add_statistics(
     layers: Sequence[CapturedLayer], facts: list[dict[str, Any]], blob: Blob, room: int, said: list[str]
 ) -> int:
     where = [(n, name) for n, layer in enumerate(layers) for name in layer.statistics]
-    arrays = {(n, name): _array(layers[n].statistics[name]) for n, name in where}
 
     def attempt(tokens: int, bits: int) -> Iterator[Packed]:
-        for key in where:
-            array = _means(arrays[key], tokens)
+        for n, name in where:
+            array = _means(layers[n], name, tokens)
             yield pack(array, bits, groups=max(1, array.shape[0] * array.shape[1]))
 
-    found = _first_that_fits(_STATISTIC_FORMS, sum(array.size for array in arrays.values()), room, attempt)
+    found = _first_that_fits(
+        _STATISTIC_FORMS, sum(layers[n].statistics[name].numel() for n, name in where), room, attempt
+    )
     if found is None or not where:
         lost = "Statistics per token did not fit into this page; those per head are all there, and exact."
         said += [lost] if where else []
@@ -237,21 +233,15 @@ def _add_statistics(
     return blob.size - used
 
 
-def _means(array_BHL: NDArray[Any], tokens: int) -> NDArray[Any]:
-    """Means over each `tokens` in a row; the last block may hold fewer."""
+def _means(layer: CapturedLayer, name: str, tokens: int) -> NDArray[Any]:
+    """Means of a statistic over the real ones of each `tokens` in a row; the last block may hold fewer."""
+    array_BHL = _array(layer.statistics[name])
     if tokens == 1 or array_BHL.shape[-1] == 0:
         return array_BHL
     starts = np.arange(0, array_BHL.shape[-1], tokens)
-    size = np.diff(np.append(starts, array_BHL.shape[-1]))
-    return np.asarray(np.add.reduceat(array_BHL.astype(np.float64), starts, axis=-1) / size)
-
-
-def _together(mass_BHRC: NDArray[Any], blocks: int) -> NDArray[Any]:
-    """Sums over `blocks` columns, means over `blocks` rows: the same map with larger blocks."""
-    if blocks == 1 or 0 in mass_BHRC.shape:
-        return mass_BHRC
-    columns = np.add.reduceat(mass_BHRC, np.arange(0, mass_BHRC.shape[-1], blocks), axis=-1)
-    return np.swapaxes(_means(np.swapaxes(columns, -1, -2), blocks), -1, -2)
+    real_B1L = _real(layer, name)[:, None].astype(np.float64)
+    count = np.add.reduceat(real_B1L, starts, axis=-1)
+    return np.asarray(np.add.reduceat(array_BHL * real_B1L, starts, axis=-1) / np.maximum(count, 1.0))
 
 
 def _explanation(told: dict[str, object], blob: Blob) -> dict[str, Any]:
