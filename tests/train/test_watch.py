@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import attnkit
 from attnkit.page.watched import watched_section
-from attnkit.train.watch import alarms, watched
+from attnkit.train.watch import _line, alarms, watched
 from tests.verbs.calling import review_csv
 
 SMALL = {"embedding_width": 8, "width": 8, "epochs": 2, "batch_rows": 32, "encoder": "transformer", "heads": 2}
@@ -45,8 +46,15 @@ def test_each_evaluation_holds_what_the_capture_says(run: attnkit.Run) -> None:
         counted = whole.layers[0].statistics["sink"][:, head][keep]
         assert seen[0]["sink"][head] == pytest.approx(float(counted.mean()), abs=1e-6)
         assert seen[0]["largest_logit"][head] == pytest.approx(
-            float(whole.layers[0].statistics["largest_logit"][:, head].max())
+            float(whole.layers[0].statistics["largest_logit"][:, head][keep].max())
         )
+
+
+def test_a_score_of_padding_is_none_of_the_largest() -> None:
+    q = torch.ones(1, 1, 8, 4)
+    keep = torch.arange(8)[None] < 3
+    (layer,) = attnkit.capture_arrays(q, -q, q, where=attnkit.Where.of(8, 8, keep=keep), level="stats").layers
+    assert _line(layer)["largest_logit"] == pytest.approx([-2.0])
 
 
 def test_the_report_draws_it(run: attnkit.Run) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from attnkit.capture.captured import CapturedLayer
 from attnkit.capture.record import capture
-from attnkit.page.numbers import means_of
+from attnkit.page.numbers import means_of, real_values
 from attnkit.train.preprocessing import Ids, Preprocessing
 
 STATISTICS = ("entropy_share", "span", "sink", "largest_logit")
@@ -42,7 +42,7 @@ def _line(layer: CapturedLayer) -> dict[str, Any]:
     }
     if "largest_logit" in layer.statistics:
         # What blows up is one score, not the mean of all.
-        means["largest_logit"] = layer.statistics["largest_logit"].amax((0, 2)).tolist()
+        means["largest_logit"] = [float(one.max()) for one in real_values(layer, "largest_logit")]
     return {"layer": layer.name, "kind": layer.kind, "keys": layer.S, **means}
 
 
