@@ -10,6 +10,7 @@ from attnkit.attention.position.none import NoPosition
 from attnkit.capture.budget import STEPS, coarser, details
 from attnkit.capture.captured import Capture, Edges, Pooled
 from attnkit.capture.file import load, save
+from attnkit.capture.record import capture_arrays
 from attnkit.layers.model_operator import GivenBias
 from tests.capture.made import SPECS, capture_of, layer_of, rich, same, seen_of
 
@@ -113,8 +114,17 @@ def test_a_capture_s_own_budget_holds_where_saving_is_told_nothing(tmp_path) -> 
     assert save(capture, tmp_path / "b.attn", 90_000).stat().st_size > 50_000
 
 
+def test_a_sample_of_queries_is_kept_in_blocks_of_all_of_them(tmp_path) -> None:
+    q = torch.randn(1, 2, 64, 4, generator=torch.Generator().manual_seed(0))
+    capture = capture_arrays(q, q, q, rows=5, blocks=16)
+    (layer,) = load(save(capture, tmp_path / "a.attn")).layers
+    assert layer.pooled is not None and layer.pooled.mass_BHRC.shape == (1, 2, 16, 16)
+    small = coarser(layer, layer.pooled, 4).mass_BHRC.sum(-1)
+    assert small.allclose(torch.ones(()), atol=1e-2)
+
+
 def test_a_budget_that_holds_nothing_is_refused_in_one_sentence(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"the least of it takes \d+ bytes, and the budget is 500"):
+    with pytest.raises(ValueError, match=r"the least of it takes \d+ bytes and the budget is 500"):
         save(capture_of(), tmp_path / "a.attn", 500)
     assert list(tmp_path.iterdir()) == []
 

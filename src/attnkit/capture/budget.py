@@ -146,7 +146,11 @@ def joined(layer: CapturedLayer, pooled: Pooled, down: int, across: int) -> Pool
     Cost: one pass over the map.
     """
     real = torch.ones(1, layer.T) if layer.query_keep is None else layer.query_keep.float()
-    counts_BR = _summed(real, pooled.query_tokens, 1)[:, None, :, None]
+    counts_BR = _summed(real, pooled.query_tokens, 1)
+    if layer.rows is not None:
+        # A block of which no query was sampled holds nothing, and counts for nothing.
+        counts_BR = counts_BR * (pooled.mass_BHRC != 0).any(-1).any(1)
+    counts_BR = counts_BR[:, None, :, None]
     whole = _summed(_summed(pooled.mass_BHRC.float() * counts_BR, down, 2), across, 3)
     return Pooled(
         whole / _summed(counts_BR, down, 2).clamp(min=1.0), pooled.query_tokens * down, pooled.key_tokens * across

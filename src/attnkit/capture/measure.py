@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attnkit.attention.base import Attention
@@ -83,7 +84,9 @@ def measure(seen: Seen, kind: Kind, wanted: Wanted, incomparable: str | None = N
         query_keep=_keep(real, B),
         key_keep=_keep(where.keep, B),
         rows=None if index is None else index.cpu(),
-        pooled=None if pooled is None else Pooled(handed(pooled), extras.query_tokens, extras.key_tokens),
+        pooled=None
+        if pooled is None
+        else Pooled(_whole(handed(pooled), T, extras), extras.query_tokens, extras.key_tokens),
         edges=None if edges is None else Edges(handed(edges[0]), handed(edges[1])),
         seen=seen if wanted.level == "full" else None,
     )
@@ -162,6 +165,11 @@ def _extras(wanted: Wanted, T: int, S: int) -> Extras:
     if wanted.level == "stats":
         return Extras()
     return Extras(-(-T // wanted.blocks) or 1, -(-S // wanted.blocks) or 1, wanted.edges)
+
+
+def _whole(mass_BHRC: Tensor, T: int, extras: Extras) -> Tensor:
+    """With the blocks behind the last query that was sampled."""
+    return F.pad(mass_BHRC, (0, 0, 0, -(-T // extras.query_tokens) - mass_BHRC.shape[2]))
 
 
 def _keep(keep: Tensor | None, B: int) -> Tensor | None:
