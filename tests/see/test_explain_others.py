@@ -333,3 +333,14 @@ def test_a_hierarchical_model_is_refused_in_a_sentence(run) -> None:
 
     with pytest.raises(UsageError, match="a hierarchical model reads a table of sentences"):
         Subject.of_predictor(Hierarchical())
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_a_row_of_torch_that_sees_nothing_is_zero_in_our_words(added: bool) -> None:
+    q, k, v = (torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    mask = torch.rand(5, 5, generator=torch.Generator().manual_seed(3)).gt(0.4) & (torch.arange(5) != 2)[:, None]
+    given = torch.zeros(5, 5).masked_fill(~mask, float("-inf")) if added else mask
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, given)
+    seen = as_seen("x", q, k, v, given, False, None, out)
+    assert seen.matrix()[:, :, 2].abs().max() == 0.0
+    torch.testing.assert_close(seen.matrix() @ v, out)
