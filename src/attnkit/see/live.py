@@ -16,6 +16,7 @@ from attnkit.page.atlas import atlas_page
 from attnkit.see.look import look
 from attnkit.see.looker import Looker
 from attnkit.see.opening import open_looker
+from attnkit.see.render import BUDGET
 from attnkit.see.texts import chosen_texts
 
 HOST = "127.0.0.1"
@@ -89,21 +90,20 @@ def serve(
     source: str | os.PathLike[str],
     texts: Sequence[str],
     data: str | os.PathLike[str] | None = None,
-    rows: int = 1,
     *,
     port: int = 0,
-    budget: str = "1.5MB",
+    budget: str | None = None,
     allow_code: bool = False,
     say: Callable[..., None],
 ) -> None:
-    """Serve until Ctrl-C.
+    """Serve until Ctrl-C, beginning with the text or with the first row of the file.
 
     Raises: UsageError where there is no model or no text.
     """
     looker = open_looker(source, allow_code=allow_code)
-    chosen = chosen_texts(texts, data, rows, looker.predictor)
+    chosen = chosen_texts(texts, data, 1, looker.predictor)
     first = chosen.texts[0]
-    live = Live(looker, "\t".join(first) if isinstance(first, tuple) else first, size_bytes(budget))
+    live = Live(looker, "\t".join(first) if isinstance(first, tuple) else first, size_bytes(budget or BUDGET))
     with server(live, port) as listening:
         say(f"http://{HOST}:{listening.server_port}/?key={live.key}", "Ctrl-C ends it")
         listening.serve_forever()
@@ -118,9 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/":
             page, nonce = self.model.frame()
             policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
-            self._answer(HTTPStatus.OK, page, policy + "frame-src 'self'; connect-src 'self'")
+            self._answer(HTTPStatus.OK, page, policy + "frame-src 'self'; connect-src 'self'", "text/html")
         elif path == "/seen":
-            self._answer(HTTPStatus.OK, self.model.page)
+            self._answer(HTTPStatus.OK, self.model.page, kind="text/html")
         elif path is not None:
             self._answer(HTTPStatus.NOT_FOUND, "there is nothing here")
 
@@ -150,14 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return asked.path
 
-    def _answer(self, status: HTTPStatus, page: str, policy: str | None = None) -> None:
+    def _answer(self, status: HTTPStatus, page: str, policy: str | None = None, kind: str = "text/plain") -> None:
         content = page.encode("utf-8")
         self.send_response(status)
-        kind = "text/html" if page.startswith("<!") else "text/plain"
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("X-Content-Type-Options", "nosniff")
         if policy is not None:
             self.send_header("Content-Security-Policy", policy)
         self.end_headers()

@@ -19,6 +19,8 @@ from attnkit.train.predictor import Text
 
 # Beyond so many numbers in queries, keys and values of all layers a look keeps none of them to find roles.
 MOST_KEPT = 1 << 28
+# Rows of a data file that are looked at side by side.
+ROWS = 4
 
 
 def seen_of(
@@ -26,13 +28,13 @@ def seen_of(
     texts: Sequence[str] = (),
     data: str | os.PathLike[str] | None = None,
     *,
-    rows: int = 4,
-    level: Level = "maps",
+    rows: int | None = None,
+    level: Level | None = None,
     generate: int = 0,
     allow_code: bool = False,
     open_: Callable[..., Looker] = open_looker,
 ) -> Capture:
-    """What the model at `source` attends to in the texts given, or in the first `rows` of `data`; or an .attn file.
+    """What the model at `source` attends to in the texts given, or in the first `rows` (4) of `data`; or an .attn file.
 
     Raises: UsageError where there is no model or no text, or they do not fit; FailedError where nothing was captured.
     """
@@ -41,8 +43,8 @@ def seen_of(
             raise UsageError(f"{source} holds what was seen already; leave --text, --data and --generate out")
         return loaded(source)
     looker = open_(source, generate=generate, allow_code=allow_code)
-    chosen = chosen_texts(texts, data, rows, looker.predictor)
-    found = look(looker, chosen.texts, level=level)
+    chosen = chosen_texts(texts, data, ROWS if rows is None else rows, looker.predictor)
+    found = look(looker, chosen.texts, level=level or "maps")
     for number, label in enumerate(chosen.labels):
         if label is not None:
             found.notes.append(f"text {number + 1} is labeled {label} in {data}")
@@ -72,9 +74,10 @@ def look(looker: Looker, texts: Sequence[Text], *, level: Level = "maps", roles:
     try:
         with torch.no_grad(), capture(looker.model, recorded) as seen:
             answers = inputs.run()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, LookupError) as error:
         raise FailedError(f"{looker.title}: {' '.join(str(error).split())}") from error
-    seen.title = looker.title
+    # A file name may hold bytes that are no letters.
+    seen.title = looker.title.encode("utf-8", "replace").decode("utf-8")
     placed = [_on_streams(layer, inputs) for layer in seen.layers]
     seen.streams = _filled_up(inputs.streams, placed)
     seen.layers = [_kept(layer, seen, roles, level) for layer in placed]

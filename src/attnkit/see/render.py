@@ -13,8 +13,10 @@ from attnkit.page.atlas import atlas_page
 from attnkit.page.figure import draw
 from attnkit.page.numbers import means_of
 from attnkit.page.terminal import show
+from attnkit.see.asked import Picked
 
-PAGE_BYTES = 1_500_000
+BUDGET = "1.5MB"
+EVERYTHING = Picked()
 FIGURES = (".png", ".svg", ".pdf")
 ENDINGS = (".html", ".attn", *FIGURES)
 
@@ -41,51 +43,42 @@ def check_outs(paths: Sequence[Path], force: bool) -> list[Path]:
 def write(
     capture: Capture,
     path: Path,
+    picked: Picked = EVERYTHING,
     *,
     budget: str | None = None,
-    statistic: str = "entropy",
-    layer: str | None = None,
-    head: int | None = None,
     second: Capture | None = None,
 ) -> Path:
     """Write a capture, or two side by side, as a page, a file or a figure.
 
-    Raises: UsageError where the layer, head or statistic is not there; FailedError where it does not fit the budget.
+    Raises: UsageError where what is picked is not there, or the budget is no size; FailedError where it does not fit.
     """
+    statistic = picked.checked(capture)
     try:
-        most = None if budget is None else size_bytes(budget)
+        most = size_bytes(budget or BUDGET)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    try:
         if path.suffix.lower() == ".html":
-            focus = None if layer is None or head is None else (layer, head)
-            page = atlas_page(capture, second, budget_bytes=PAGE_BYTES if most is None else most, focus=focus)
-            write_text(path, page)
+            focus = None if picked.layer is None or picked.head is None else (picked.layer, picked.head)
+            write_text(path, atlas_page(capture, second, budget_bytes=most, focus=focus))
         elif path.suffix.lower() == ".attn":
             save(capture, path, most)
         else:
-            draw(capture, path, layer=layer, head=head, statistic=statistic, second=second)
-    except (ValueError, KeyError) as error:
-        sentence = error.args[0] if error.args else str(error)
-        raise (FailedError if "budget" in str(sentence) else UsageError)(str(sentence)) from None
+            draw(capture, path, layer=picked.layer, head=picked.head, statistic=statistic, second=second)
+    except ValueError as error:
+        raise FailedError(str(error)) from None
     return path
 
 
-def rendered(
-    capture: Capture,
-    width: int | None,
-    color: bool,
-    *,
-    statistic: str = "entropy",
-    layer: str | None = None,
-    head: int | None = None,
-) -> str:
+def rendered(capture: Capture, width: int | None, color: bool, picked: Picked = EVERYTHING) -> str:
     """The capture as text.
 
-    Raises: UsageError where the layer, head or statistic is not there.
+    Raises: UsageError where what is picked is not there.
     """
+    statistic = picked.checked(capture)
     beside = [name for name in ("entropy", "distance", "sink") if name != statistic]
-    try:
-        return show(capture, width, color=color, statistics=(statistic, *beside[:2]), layer=layer, head=head)
-    except (ValueError, KeyError) as error:
-        raise UsageError(str(error.args[0])) from None
+    shown = (statistic, *beside[:2])
+    return show(capture, width, color=color, statistics=shown, layer=picked.layer, head=picked.head)
 
 
 def summary(capture: Capture, written: Sequence[Path]) -> dict[str, Any]:

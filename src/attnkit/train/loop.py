@@ -218,7 +218,8 @@ class Loop:
             return
         try:
             line["attention"] = watched(model, self.prepare, items)
-        except ValueError as error:
+        except (ValueError, RuntimeError, LookupError) as error:
+            # A run that can be trained is not stopped by what only looks at it.
             self.unwatched = str(error)
             self.say("said", sentence=f"the attention is not watched: {error}")
             return

@@ -58,7 +58,7 @@ def rank_heads(
         value_N = subject.values(logits_NC, target.index).double()
         lost.append(target.value - value_N)
         risen.append(_losses(subject, value_N) - _losses(subject, torch.tensor(target.value).double()))
-        turned.append((logits_NC.argmax(-1) != whole_C.argmax()).double())
+        turned.append(_turned(subject, logits_NC, whole_C))
     lost_NX, risen_NX, turned_NX = (np.array(torch.stack(x).tolist()) for x in (lost, risen, turned))
     effects = [
         HeadEffect(
@@ -72,6 +72,13 @@ def rank_heads(
         for place, (layer, head) in enumerate(heads)
     ]
     return sorted(effects, key=lambda effect: -effect.value.value)
+
+
+def _turned(subject: Subject, logits_NC: Tensor, whole_C: Tensor) -> Tensor:
+    """1 where another class, or another set of labels, is given than by the whole model; 0 for scores."""
+    if subject.kind == "multi":
+        return ((logits_NC > 0) != (whole_C > 0)).any(-1).double()
+    return (logits_NC.argmax(-1) != whole_C.argmax()).double()
 
 
 def _heads(subject: Subject, item: Item) -> list[tuple[str, int]]:
