@@ -268,7 +268,7 @@ def test_options_are_checked_before_the_block() -> None:
     for asked, sentence in (
         ({"level": "all"}, 'level must be "stats", "maps" or "full"'),
         ({"statistics": ["entropie"]}, "did you mean 'entropy'"),
-        ({"rows": 0}, "rows must be at least 1"),
+        ({"rows": 0}, "rows must be a whole number of at least 1"),
         ({"budget": "big"}, "a size is a number of bytes"),
         ({"tokens": ["a"], "tokenizer": object()}, "tokens or a tokenizer, not both"),
     ):
@@ -340,3 +340,9 @@ def test_given_arrays_are_a_capture_too() -> None:
     bare = capture_arrays(q.numpy(), torch.randn(1, 2, 9, 8).numpy())
     assert bare.layers[0].kind == "cross" and "no values" in bare.layers[0].undefined["value_norm"]
     assert "value_norm" not in bare.layers[0].statistics and bare.layers[0].check.error is None
+
+
+@pytest.mark.parametrize("focus", ["layer", [("layer", 0)], 3, {0: [1]}])
+def test_a_focus_that_is_none_says_what_one_is(focus: Any) -> None:
+    with pytest.raises(ValueError, match="focus is a list of layers' names"), capture(nn.Linear(2, 2), focus=focus):
+        pass

@@ -77,7 +77,7 @@ def test_see_reads_the_first_rows_of_a_file(transformer: Path) -> None:
     found = document(attn("see", transformer / "run", "--data", transformer / "reviews.csv", "--rows", "3", "--json"))
     notes = found["notes"]
     assert isinstance(notes, list)
-    assert sum("is labeled" in note for note in notes) == 3
+    assert sum(", labeled " in note for note in notes) == 3
 
 
 def test_a_layer_is_kept_at_the_level_asked_for(transformer: Path, here: Path) -> None:

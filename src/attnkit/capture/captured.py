@@ -66,7 +66,7 @@ class Edges:
     key_BHTN: Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CapturedLayer:
     """One attention of a model on one input.
 
@@ -95,6 +95,9 @@ class CapturedLayer:
     query_stream: str | None = "text"
     key_stream: str | None = "text"
     roles: list[list[dict[str, object]]] | None = None
+
+    def __repr__(self) -> str:
+        return f"CapturedLayer({self.name!r}, {self.kind}, {self.operator}, heads={self.heads}, T={self.T}, S={self.S})"
 
 
 @dataclass(eq=False, repr=False)

@@ -69,8 +69,7 @@ def capture(
         raise ValueError("give tokens or a tokenizer, not both")
     seen = Capture(title=type(model).__name__, budget_bytes=size)
     running = Running(model)
-    chosen_layers = dict.fromkeys(focus, None) if isinstance(focus, list | tuple | set) else focus
-    assert chosen_layers is None or isinstance(chosen_layers, Mapping)
+    chosen_layers = _focused(focus)
     recorder = Recorder(running, wanted, chosen_layers, measure, seen)
     listener = FunctionListener(recorder)
 
@@ -151,10 +150,25 @@ def _wanted(level: str, rows: int | None, statistics: Sequence[str] | None, bloc
     if level not in LEVELS:
         raise ValueError(f'level must be "stats", "maps" or "full"; got {level!r}')
     for name, count, least in (("rows", rows, 1), ("blocks", blocks, 1), ("edges", edges, 0)):
-        if count is not None and count < least:
-            raise ValueError(f"{name} must be at least {least}; got {count}")
+        if count is not None and (type(count) is not int or count < least):
+            raise ValueError(f"{name} must be a whole number of at least {least}; got {count!r}")
     names = None if statistics is None else chosen(tuple(statistics))
     return Wanted(level, names, rows, blocks, edges)
+
+
+def _focused(focus: object) -> Mapping[str, Heads] | None:
+    """Heads by the name of their layer.
+
+    Raises: ValueError where it is neither that nor a list of names.
+    """
+    if focus is None:
+        return None
+    by_name = dict.fromkeys(focus, None) if isinstance(focus, list | tuple | set) else focus
+    if isinstance(by_name, Mapping) and all(isinstance(name, str) for name in by_name):
+        return by_name
+    raise ValueError(
+        f"focus is a list of layers' names, or heads by name, such as {{'encoder.*': [0, 3]}}; got {focus!r}"
+    )
 
 
 def _check_model(model: object) -> None:

@@ -59,6 +59,8 @@ def given_streams(capture: Capture, tokens: Any, batch: int) -> dict[str, list[l
         if any(len(row) > found[name] for row in rows):
             longest = max(map(len, rows))
             raise ValueError(f"tokens hold {longest} words for {name!r}, and the layers saw {found[name]}")
+        if max(map(len, rows), default=0) < found[name] and len(rows) == 1:
+            raise ValueError(f"tokens hold {len(rows[0])} words for {name!r}, and the layers saw {found[name]}")
         # Padding of a batch stands at its end, where nobody says otherwise.
         streams[name] = [row + [""] * (found[name] - len(row)) for row in rows]
     return streams

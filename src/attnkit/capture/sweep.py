@@ -32,7 +32,7 @@ PEAK = 64
 # Scores within this need no shift before the exponential, and leave the entropy its digits.
 UNSHIFTED = 16.0
 # Numbers of a tile: low ones stay in a core's cache while they are counted, but make poor products.
-TILE_NUMBERS = 1 << 20
+TILE_NUMBERS = 1 << 21
 # Numbers of a tile, all items and heads counted, where rows are not made in slabs.
 CHUNK_NUMBERS = 1 << 21
 

@@ -17,8 +17,9 @@ def show_explanations(found: Any) -> None:
     show_table(("method", "verdict"), [(name, verdict.sentence) for name, verdict in ranked])
     for name, reason in found.refused.items():
         say(f"{name}: {reason}")
-    named = next((name for name, _ in ranked if name != "random"), None)
+    named = next((name for name, verdict in ranked if name != "random" and "faithful" in verdict.word), None)
     if named is None:
+        say("", "No method is shown, since none is better than random here.")
         return
     say("", f"By {named}:")
     for attribution in found.attributions[named][:_TEXTS]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from attnkit.errors import UsageError
 from attnkit.see.looker import Inputs, Looker
@@ -21,6 +22,15 @@ _HEADS = (
     ("LMHeadModel", "AutoModelForCausalLM"),
 )
 
+# A folder with none of these holds no tokenizer.
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+)
 # A tokenizer that knows no limit says 10^30.
 _NO_LIMIT = 1 << 62
 
@@ -36,6 +46,12 @@ def folder_looker(path: Path, generate: int = 0) -> Looker:
         raise UsageError(f"{path} is a model of transformers, which is missing; pip install 'attnkit[hf]'") from None
     transformers.utils.logging.disable_progress_bar()
     folder, packed = (path.parent, {"gguf_file": path.name}) if path.suffix == ".gguf" else (path, {})
+    if not packed and not any((folder / name).is_file() for name in _TOKENIZERS):
+        # transformers would make an empty one up, to which every word is unknown.
+        raise UsageError(
+            f"{path} holds no tokenizer ({_TOKENIZERS[0]} or the like), so that no text can be read; save it there, or "
+            "look from Python with attnkit.capture"
+        )
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **packed)
         kind = "AutoModelForCausalLM" if packed else _head(config)
@@ -43,7 +59,7 @@ def folder_looker(path: Path, generate: int = 0) -> Looker:
         load = getattr(transformers, kind).from_pretrained
         model = load(folder, local_files_only=True, dtype=torch.float32, **packed, **safe).eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **packed)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} cannot be read as a model of transformers: {reason}") from None
     if generate < 0:
@@ -74,7 +90,7 @@ def _inputs(model: Any, tokenizer: Any, texts: Sequence[Text], generate: int) ->
     whole = tokenizer(firsts, seconds)["input_ids"]
     kept = given["attention_mask"].sum(-1).tolist()
     cut = tuple(max(0, len(ids) - real) for ids, real in zip(whole, kept, strict=True))
-    tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in given["input_ids"].tolist()]
+    tokens = [_words(tokenizer, ids) for ids in given["input_ids"].tolist()]
     if model.config.is_encoder_decoder:
         return _two_streams(model, tokenizer, given, tokens, generate, cut)
     streams = {"text": tokens}
@@ -85,7 +101,7 @@ def _inputs(model: Any, tokenizer: Any, texts: Sequence[Text], generate: int) ->
         found = model.generate(**given, max_new_tokens=generate, do_sample=False)
         for one, ids in zip(streams["text"], found.tolist(), strict=True):
             # The last token was written and never read: no query of the map stands at it.
-            one[:] = tokenizer.convert_ids_to_tokens(ids[:-1])
+            one[:] = _words(tokenizer, ids[:-1])
         new = found[:, given["input_ids"].shape[1] :]
         return [f"goes on: {text!r}" for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
 
@@ -117,7 +133,7 @@ def _two_streams(
     def run() -> list[str]:
         found = model.generate(**given, max_new_tokens=generate or 32, do_sample=False)
         for one, ids in zip(written, found.tolist(), strict=True):
-            one[:] = tokenizer.convert_ids_to_tokens(ids[:-1])
+            one[:] = _words(tokenizer, ids[:-1])
         return [f"writes: {text!r}" for text in tokenizer.batch_decode(found, skip_special_tokens=True)]
 
     return Inputs(run, streams, {}, cut)
@@ -133,3 +149,9 @@ def _answers(model: Any, out: Any) -> list[str]:
         f"{labels.get(index, index)} ({100 * share:.1f} %)"
         for index, share in zip(chosen.tolist(), shares.tolist(), strict=True)
     ]
+
+
+def _words(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """The tokens of ids; a model may write an id beyond its tokenizer's, which has no word."""
+    words = tokenizer.convert_ids_to_tokens(list(ids))
+    return [f"<{number}>" if word is None else word for number, word in zip(ids, words, strict=True)]

@@ -46,8 +46,8 @@ def seen_of(
     chosen = chosen_texts(texts, data, ROWS if rows is None else rows, looker.predictor)
     found = look(looker, chosen.texts, level=level or "maps")
     for number, label in enumerate(chosen.labels):
-        if label is not None:
-            found.notes.append(f"text {number + 1} is labeled {label} in {data}")
+        if label is not None and number < len(found.notes):
+            found.notes[number] += f", labeled {label} in the file"
     return found
 
 

@@ -66,7 +66,7 @@ def write(
         else:
             draw(capture, path, layer=picked.layer, head=picked.head, statistic=statistic, second=second)
     except ValueError as error:
-        raise FailedError(str(error)) from None
+        raise FailedError(str(error).replace("budget_bytes", "the budget")) from None
     return path
 
 

@@ -35,6 +35,8 @@ def chosen_texts(
         raise UsageError(f"--rows must be at least 1; got {rows}")
     if data is not None:
         return _of_file(Path(data), rows, predictor)
+    if any(not text.strip() for text in texts):
+        raise UsageError("a text is empty, and there is nothing to look at; give one with a word in it")
     if not texts:
         raise UsageError('there is no text to look at; give --text "...", or --data with a file')
     found = list(texts) if predictor is None else pairs_of(texts, predictor, "--text")
