@@ -130,7 +130,7 @@ def opened(path: Path, side: str) -> tuple[str, str]:
             began = time.perf_counter()
             page.goto(f"file://{path}", wait_until="load")
             if side == "attnkit":
-                page.wait_for_function("document.documentElement.dataset.ready !== undefined")
+                page.wait_for_selector("html[data-ready]", state="attached")
             seconds = time.perf_counter() - began
             return f"{seconds:.1f}", f"{_browser_mib():.0f}"
         except Error as error:
