@@ -68,8 +68,10 @@ def test_pairs_take_turns_and_give_the_median_with_its_notch() -> None:
 
 def test_a_promise_is_kept_or_broken_at_the_full_shape_alone() -> None:
     question = Question("t", ours(ALIBI, SMALL), sdpa(SMALL), True, pure=1.5)
-    slow = Answer(question, SMALL, False, "slabs", Ratio(1.6, 0.1, 9, 1.6, 1.0))
-    assert slow.kept is False
+    slow = Answer(question, SMALL, False, "slabs", Ratio(1.6, 0.05, 9, 1.6, 1.0))
+    assert slow.kept is False and slow.row()[-1] == "NO"
+    spread = replace(slow, ratio=Ratio(1.6, 0.2, 9, 1.6, 1.0))
+    assert spread.kept is None and spread.row()[-1] == "unsure"
     assert replace(slow, shape=Shape(8)).kept is None
     assert replace(slow, question=replace(question, sooner=True)).kept is True
     assert replace(slow, question=replace(question, pure=None)).kept is None

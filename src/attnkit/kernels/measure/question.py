@@ -53,19 +53,27 @@ class Answer:
 
     @property
     def kept(self) -> bool | None:
-        """True where the promise is kept, None where there is none, which was made for the full shape."""
+        """True where the promise is kept; None where there is none for this shape, or the spread does not tell."""
         if self.fault or self.ratio is None:
             return False
-        if self.bound is None or self.shape != self.question.ours.shape:
+        if not self.promised:
             return None
-        return self.ratio.median >= self.bound if self.question.sooner else self.ratio.median <= self.bound
+        assert self.bound is not None
+        beyond = self.ratio.median - self.bound
+        missed = -beyond if self.question.sooner else beyond
+        return True if missed <= 0 else None if missed <= self.ratio.half_width else False
+
+    @property
+    def promised(self) -> bool:
+        """True where something was promised, which was for the full shape."""
+        return self.bound is not None and self.shape == self.question.ours.shape
 
     def row(self) -> tuple[str, ...]:
         """Name, passes, shape, kernel, loops, measured, promised, kept."""
         question = self.question
         sign = "≥" if question.sooner else "≤"
         promised = "" if self.bound is None else f"{sign} {self.bound:g}"
-        kept = {True: "yes", False: "NO", None: ""}[self.kept]
+        kept = {True: "yes", False: "NO", None: "unsure" if self.promised else ""}[self.kept]
         shown = self.fault or str(self.ratio)
         beside = f"{question.name} ({'times sooner than' if question.sooner else 'of'} {question.other.label})"
         loops = "native" if self.loops else "plain"
