@@ -346,3 +346,12 @@ def test_given_arrays_are_a_capture_too() -> None:
 def test_a_focus_that_is_none_says_what_one_is(focus: Any) -> None:
     with pytest.raises(ValueError, match="focus is a list of layers' names"), capture(nn.Linear(2, 2), focus=focus):
         pass
+
+
+def test_no_edges_may_be_asked_for_and_a_kind_must_be_one() -> None:
+    q = torch.randn(1, 2, 9, 4)
+    for level in ("stats", "maps"):
+        (layer,) = capture_arrays(q, q, level=level, edges=0).layers
+        assert layer.edges is None
+    with pytest.raises(ValueError, match="kind must be one of self, cross, pooling; got 'bogus'"):
+        capture_arrays(q, q, kind="bogus")  # type: ignore[arg-type]

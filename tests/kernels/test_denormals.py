@@ -1,5 +1,8 @@
 """Numbers too small to matter are not computed with, and the setting of the thread is as it was."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -56,3 +59,22 @@ def test_a_kernel_leaves_the_thread_as_it_was(kernel: str) -> None:
     q, k, v = (torch.randn(1, 2, 40, 8, requires_grad=True) for _ in range(3))
     attnkit.attend(q, k, v, attnkit.Pairwise(position=Alibi()), kernel=kernel).sum().backward()
     assert not flushes()
+
+
+@pytest.mark.parametrize("kernel", ["slabs", "rows"])
+def test_a_kernel_flushes_both_ways(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered = []
+
+    @contextmanager
+    def counted() -> Iterator[None]:
+        entered.append(kernel)
+        with flushed():
+            yield
+
+    home = {"slabs": "attnkit.kernels.slabs", "rows": "attnkit.kernels.rows.engine"}[kernel]
+    monkeypatch.setattr(f"{home}.flushed", counted)
+    q, k, v = (torch.randn(1, 2, 40, 8, requires_grad=True) for _ in range(3))
+    out = attnkit.attend(q, k, v, attnkit.Pairwise(position=Alibi()), kernel=kernel)
+    assert len(entered) == 1
+    out.sum().backward()
+    assert len(entered) == 2

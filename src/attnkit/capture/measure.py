@@ -159,9 +159,9 @@ def _heads(name: str, wanted: Wanted, H: int) -> tuple[int, ...] | None:
 
 
 def _extras(wanted: Wanted, T: int, S: int) -> Extras:
-    for name, number in (("blocks", wanted.blocks), ("edges", wanted.edges)):
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1; got {number}")
+    for name, number, least in (("blocks", wanted.blocks, 1), ("edges", wanted.edges, 0)):
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}; got {number}")
     if wanted.level == "stats":
         return Extras()
     return Extras(-(-T // wanted.blocks) or 1, -(-S // wanted.blocks) or 1, wanted.edges)

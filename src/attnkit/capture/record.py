@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +125,8 @@ def capture_arrays(
     Raises: ValueError where shapes, masks or options do not fit together.
     """
     wanted = _wanted(level, rows, statistics, blocks, edges)
+    if kind is not None and kind not in get_args(Kind):
+        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {kind!r}")
     q, k = torch.as_tensor(q).detach(), torch.as_tensor(k).detach()
     values = q.new_zeros(*k.shape[:3], 1) if v is None else torch.as_tensor(v).detach()
     with torch.no_grad():
