@@ -13,7 +13,6 @@ from attnkit.run.directory import Run, default_path
 from attnkit.run.log import Log, read_log
 from attnkit.run.recipe import Recipe
 from attnkit.run.record import read_record, write_record
-from attnkit.run.sections import TrainSettings
 from attnkit.train.choose import Choices, choose_lengths, choose_model, choose_tokens, choose_training
 from attnkit.train.optimize import average_into, learning_rate, make_optimizer
 from attnkit.train.prepare import data_sha256
@@ -42,21 +41,21 @@ def test_long_sentences_go_on_as_the_next() -> None:
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    settings = TrainSettings(learning_rate=0.1, warmup_steps=4, schedule="linear")
+    settings = Recipe().with_values({"learning_rate": 0.1, "warmup_steps": 4, "schedule": "linear"})
     assert [learning_rate(settings, step, 14) for step in (0, 1, 3, 4, 9)] == pytest.approx(
         [0.025, 0.05, 0.1, 0.1, 0.05]
     )
-    cosine = settings.model_copy(update={"schedule": "cosine"})
+    cosine = settings.with_values({"schedule": "cosine"})
     assert learning_rate(cosine, 6, 14) == pytest.approx(0.1 * (1 + math.cos(math.pi * 0.2)) / 2)
-    constant = settings.model_copy(update={"schedule": "constant"})
+    constant = settings.with_values({"schedule": "constant"})
     assert learning_rate(constant, 13, 14) == 0.1
-    short = settings.model_copy(update={"warmup_steps": 100})
+    short = settings.with_values({"warmup_steps": 100})
     assert learning_rate(short, 1, 2) == pytest.approx(0.1)
 
 
 def test_weight_decay_leaves_biases_norms_and_embeddings_alone() -> None:
     model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.LayerNorm(4))
-    optimizer = make_optimizer(model, TrainSettings(learning_rate=0.1, weight_decay=0.3))
+    optimizer = make_optimizer(model, Recipe().with_values({"learning_rate": 0.1, "weight_decay": 0.3}))
     decayed = [p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]]
     assert len(decayed) == 1 and decayed[0] is model[1].weight
 

@@ -14,6 +14,13 @@ from attnkit.files import write_text
 from attnkit.model.operator import check_operator
 from attnkit.model.settings import ModelSettings, Section
 from attnkit.run.sections import DataSettings, EvaluateSettings, TokenSettings, TrainSettings
+from attnkit.run.sections_learning import (
+    AugmentSettings,
+    DistillSettings,
+    OptimizerSettings,
+    RegularizeSettings,
+    StartSettings,
+)
 
 
 class Recipe(Section):
@@ -23,6 +30,15 @@ class Recipe(Section):
     tokens: TokenSettings = Field(default_factory=TokenSettings, description="how a text becomes numbers")
     model: ModelSettings = Field(default_factory=ModelSettings, description="what network is built")
     train: TrainSettings = Field(default_factory=TrainSettings, description="how the weights are found")
+    optimizer: OptimizerSettings = Field(
+        default_factory=OptimizerSettings, description="what moves the weights, and how fast where and when"
+    )
+    regularize: RegularizeSettings = Field(
+        default_factory=RegularizeSettings, description="what keeps the rows from being learned by heart"
+    )
+    augment: AugmentSettings = Field(default_factory=AugmentSettings, description="noise on the training texts")
+    start: StartSettings = Field(default_factory=StartSettings, description="what the weights begin as")
+    distill: DistillSettings = Field(default_factory=DistillSettings, description="a teacher to imitate")
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings, description="what is measured at the end")
 
     def to_plain(self) -> dict[str, dict[str, Any]]:

@@ -57,17 +57,33 @@ class TrainSettings(Section):
     epochs: Count | Auto = Field("auto", description="most passes over the training split")
     patience: int = Field(3, ge=1, description="evaluations without a better validation measure before stopping")
     batch_rows: Count | Auto = Field("auto", description="texts in a batch")
+    batch_tokens: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        description="most tokens of a batch, padding counted; batch_rows is then its most texts",
+    )
+    batch_growth: float = Field(1.0, ge=1, le=16, description="factor by which batches grow from epoch to epoch")
+    batch_mix: tuple[int, ...] = Field(
+        (),
+        strict=False,
+        max_length=16,
+        description="sizes in texts from which each batch draws its own; empty: all alike",
+    )
+    accumulate: int = Field(
+        1, ge=1, le=4096, description="pieces of a batch that are computed one after another, or by one process each"
+    )
     batches: Literal["auto", "packed", "sorted"] = Field(
         "auto",
         description="packed: texts drawn at random, their tokens end to end, each attended on its own (transformer or "
         "none); sorted: texts of like length, padded to the longest",
     )
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Auto = Field(
-        "auto", description="highest learning rate of AdamW"
+        "auto", description="highest learning rate of the optimizer"
     )
     weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled weight decay, on matrices alone")
-    schedule: Literal["constant", "linear", "cosine"] = Field(
-        "cosine", description="how the learning rate falls after the warm-up, over all epochs"
+    schedule: Literal["constant", "step", "exponential", "cosine", "linear", "inverse_root", "one_cycle", "plateau"] = (
+        Field("cosine", description="how the learning rate falls after the warm-up, over all epochs")
     )
     warmup_steps: Annotated[int, Field(ge=0)] | Auto = Field(
         "auto", description="steps over which the learning rate rises from zero"
@@ -78,8 +94,8 @@ class TrainSettings(Section):
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="decay a step of the averaged weights that are kept (0: none)"
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16 computes the training steps under autocast; weights stay float32"
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="what training steps are computed in, under autocast; weights stay float32"
     )
     evaluate_every_steps: int = Field(0, ge=0, description="steps between evaluations on validation (0: each epoch)")
     watch_rows: int = Field(

@@ -13,30 +13,19 @@ from torch import Tensor, nn
 
 from attnkit.data.batches import bucket_batches, random_batches
 from attnkit.errors import FailedError, UsageError
-from attnkit.model.nonfinite import first_bad_layer
 from attnkit.model.settings import chosen
 from attnkit.run.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
-from attnkit.run.sections import TrainSettings
+from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
-from attnkit.train.optimize import average_into, learning_rate, make_optimizer, optimizer_state, set_optimizer_state
+from attnkit.train.objective import Objective
+from attnkit.train.optimize import average_into, learning_rate, optimizer_state, set_optimizer_state
 from attnkit.train.preprocessing import Ids, Preprocessing
+from attnkit.train.update import NotFiniteError, Rows, Update
 from attnkit.train.watch import alarms, watched
 
 Weights = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Encoded texts with their targets and the places (file:line) they came from."""
-
-    items: Sequence[Ids]
-    targets: Tensor
-    places: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.items)
 
 
 @dataclass
@@ -70,22 +59,20 @@ class Loop:
         prepare: Preprocessing,
         train: Rows,
         validation: Rows,
-        settings: TrainSettings,
+        recipe: Recipe,
         checkpoint: Path,
         say: Say,
     ) -> None:
-        self.model, self.task, self.prepare, self.settings = model, task, prepare, settings
+        self.model, self.task, self.prepare, self.recipe = model, task, prepare, recipe
+        self.settings = recipe.train
         self.train, self.validation = train, validation
         self.checkpoint, self.say = checkpoint, say
-        self.optimizer = make_optimizer(model, settings)
-        self.averaged = copy.deepcopy(model) if settings.ema_decay else None
-        self.class_weights = task.class_weights(train.targets) if settings.class_weights else None
+        self.update = Update(model, Objective(task, recipe, train.targets), prepare, train, recipe)
+        self.averaged = copy.deepcopy(model) if self.settings.ema_decay else None
         self.at = Position()
         self.best: Weights = _copy(model)
-        # Only what was settled on packs: a run that was begun before there was a choice goes on as it began.
-        self.packs = settings.batches == "packed"
         self.lengths = prepare.lengths(train.items)
-        self.epochs = chosen(settings.epochs)
+        self.epochs = chosen(self.settings.epochs)
         self.steps_an_epoch = len(self._batches(0))
         self.unwatched = ""
         self.started = time.monotonic()
@@ -130,7 +117,7 @@ class Loop:
 
     def _batches(self, epoch: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
-        draw = random_batches if self.packs else bucket_batches
+        draw = random_batches if self.update.packs else bucket_batches
         return draw(self.lengths, chosen(self.settings.batch_rows), generator=generator)
 
     def _next_epoch(self) -> None:
@@ -141,45 +128,24 @@ class Loop:
             self.at.finished = f"all {self.epochs} epochs are done"
 
     def _step(self, numbers: list[int]) -> None:
-        rate = learning_rate(self.settings, self.at.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.model.train()
-        before = random_state()
-        gather = self.prepare.pack if self.packs else self.prepare.collate
-        inputs = gather([self.train.items[number] for number in numbers])
-        targets = self.train.targets[torch.tensor(numbers)]
-        with self._precision():
-            logits = self.model(*inputs)
-        loss = self.task.loss(logits.float(), targets, self.class_weights, self.settings.label_smoothing)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            set_random_state(before)
-            with self._precision():
-                where = first_bad_layer(self.model, *inputs)
-            self._not_finite(f"the loss is {value}", numbers, where)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm or math.inf))
-        if not math.isfinite(norm):
-            bad = [n for n, p in self.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-            self._not_finite("a gradient is not finite", numbers, f"the gradients concerned are {', '.join(bad[:3])}")
-        self.optimizer.step()
+        rate = learning_rate(self.recipe, self.at.step, self.steps)
+        try:
+            value = self.update(numbers, self.at.step, rate)
+        except NotFiniteError as error:
+            raise self._failed(error) from None
         if self.averaged is not None:
             average_into(self.averaged.state_dict(), self.model, self.settings.ema_decay, self.at.step)
         self.at.batch, self.at.step = self.at.batch + 1, self.at.step + 1
         self.at.loss_sum, self.at.loss_steps = self.at.loss_sum + value, self.at.loss_steps + 1
         self.say("step", epoch=self.at.epoch + 1, step=self.at.step, steps=self.steps, loss=value, learning_rate=rate)
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
-
-    def _not_finite(self, what: str, numbers: list[int], where: str) -> None:
-        places = ", ".join(self.train.places[number] for number in numbers[:8])
-        more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
-        raise FailedError(
-            f"{what} at epoch {self.at.epoch + 1}, batch {self.at.batch + 1} (rows {places}{more}); {where}; "
-            f"lower train.learning_rate (now {chosen(self.settings.learning_rate)}) or look at those rows"
+    def _failed(self, error: NotFiniteError) -> FailedError:
+        places = ", ".join(self.train.places[number] for number in error.numbers[:8])
+        more = f" and {len(error.numbers) - 8} more" if len(error.numbers) > 8 else ""
+        return FailedError(
+            f"{error.what} at epoch {self.at.epoch + 1}, batch {self.at.batch + 1} (rows {places}{more}); "
+            f"{error.where}; lower train.learning_rate (now {chosen(self.settings.learning_rate)}) or look at those "
+            "rows"
         )
 
     def _evaluate(self) -> None:
@@ -232,7 +198,7 @@ class Loop:
     def _save(self) -> None:
         self.at.seconds = self.earlier_seconds + time.monotonic() - self.started
         groups = {"model": self.model.state_dict(), "best": self.best, "random": random_state()}
-        groups["optimizer"] = optimizer_state(self.optimizer)
+        groups["optimizer"] = optimizer_state(self.update.optimizer)
         if self.averaged is not None:
             groups["average"] = self.averaged.state_dict()
         log_bytes = self.say.log.length_bytes() if self.say.log else 0
@@ -253,7 +219,7 @@ class Loop:
             if self.averaged is not None:
                 self.averaged.load_state_dict(saved.groups["average"])
             if "optimizer" in saved.groups:
-                set_optimizer_state(self.optimizer, saved.groups["optimizer"])
+                set_optimizer_state(self.update.optimizer, saved.groups["optimizer"])
             self.best = saved.groups["best"]
             set_random_state(saved.groups["random"])
         except (KeyError, TypeError, ValueError, RuntimeError):

@@ -6,20 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from attnkit.model.settings import chosen
-from attnkit.run.sections import TrainSettings
+from attnkit.run.recipe import Recipe
 
 
-def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices of layers alone: not on biases, norms or embeddings."""
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     decayed = [p for p in model.parameters() if p.ndim > 1 and p not in tables]
     plain = [p for p in model.parameters() if p.ndim <= 1 or p in tables]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=chosen(settings.learning_rate), betas=(0.9, 0.999), fused=True)
+    groups = [{"params": decayed, "weight_decay": recipe.train.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=chosen(recipe.train.learning_rate), betas=(0.9, 0.999), fused=True)
 
 
-def learning_rate(settings: TrainSettings, step: int, steps: int) -> float:
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """Rate of step 0..steps-1: a linear rise over the warm-up, then constant, or linear or cosine to zero."""
+    settings = recipe.train
     highest, warmup = chosen(settings.learning_rate), min(chosen(settings.warmup_steps), steps)
     if step < warmup:
         return highest * (step + 1) / warmup

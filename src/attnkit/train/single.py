@@ -19,11 +19,12 @@ from attnkit.task.base import Task
 from attnkit.task.metrics import Measure
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
-from attnkit.train.loop import Loop, Rows, predict_logits
+from attnkit.train.loop import Loop, predict_logits
 from attnkit.train.prepare import Source, check_cut
 from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.saved_model import save_model
 from attnkit.train.settle import settle
+from attnkit.train.update import Rows
 
 
 @dataclass
@@ -87,7 +88,7 @@ def train_splits(
         raise UsageError(str(error)) from None
     if announce is None or announce["fold"] == 1:
         check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
-    loop = Loop(model, task, prepare, train, validation, recipe.train, folder / "checkpoint.safetensors", say)
+    loop = Loop(model, task, prepare, train, validation, recipe, folder / "checkpoint.safetensors", say)
     say(
         "start",
         epochs=chosen(recipe.train.epochs),
