@@ -158,3 +158,46 @@ def test_ids_name_rows_by_their_content_alone() -> None:
     assert ids["test"] == []
     # Written into run directories: a change of it would orphan them.
     assert ids["train"][0] == "510b7caa629d0864"
+
+
+def dated(rows: list[tuple[str, str, object]]) -> Table:
+    body = [Row({"text": t, "label": b, "day": d}, "all.csv", line) for line, (t, b, d) in enumerate(rows, 2)]
+    return Table("all", ("text", "label", "day"), body)
+
+
+@pytest.mark.parametrize("written", [lambda n: n, str, lambda n: f"2026-{1 + n // 28:02d}-{1 + n % 28:02d}"])
+def test_with_an_order_the_last_of_each_label_are_held_out_and_test_comes_last(written: object) -> None:
+    rows = [(f"text {n}", "ab"[n % 2], written(n)) for n in range(100)]  # type: ignore[operator]
+    shuffled = [rows[37 * n % 100] for n in range(100)]
+    splits = make_splits({"all": dated(shuffled)}, SCHEMA, validation=0.1, test=0.2, order="day")
+    assert set(texts(splits.test)) == {f"text {n}" for n in range(80, 100)}
+    assert set(texts(splits.validation)) == {f"text {n}" for n in range(70, 80)}
+    assert set(texts(splits.train)) == {f"text {n}" for n in range(70)}
+    assert "10 of 100 rows are held out as the validation split (share 0.1, the last of each label by day)." in (
+        splits.notes
+    )
+
+
+def test_with_an_order_a_copy_of_a_late_text_is_held_out_with_it() -> None:
+    rows = [*((f"text {n}", "a", n) for n in range(20)), ("text 19", "a", 0)]
+    splits = make_splits({"all": dated(rows)}, SCHEMA, validation=0.1, order="day")
+    assert texts(splits.validation) == ["text 19", "text 19"]
+
+
+def test_folds_of_ordered_rows_are_runs_of_the_order() -> None:
+    examples = [Example(f"text {n}", None, "ab"[n % 2], "a.csv", n, float(n)) for n in range(40)]
+    made = folds(examples, 4)
+    assert [sorted(e.line for e in held) for _, held in made] == [list(range(s, s + 10)) for s in (30, 20, 10, 0)]
+    few = [Example(f"text {n}", None, f"class {n // 2}", "a.csv", n, float(n)) for n in range(8)]
+    assert all(len(held) == 2 for _, held in folds(few, 4))
+
+
+def test_an_order_that_cannot_be_read_is_refused() -> None:
+    rows: list[tuple[str, str, object]] = [("one", "a", 1), ("two", "b", None), ("three", "a", 3)]
+    with pytest.raises(UsageError, match="all.csv:3 the column 'day' is empty"):
+        make_splits({"all": dated(rows)}, SCHEMA, order="day")
+    with pytest.raises(UsageError, match="no column 'date'.*text, label, day"):
+        make_splits({"all": dated(rows)}, SCHEMA, order="date")
+    # Only training rows are ordered: given splits may lack the column.
+    tables = {"train": dated([("one", "a", 1), ("two", "a", 2)]), "test": table([("new", "b")], "test")}
+    assert texts(make_splits(tables, SCHEMA, validation=0.5, order="day").validation) == ["two"]

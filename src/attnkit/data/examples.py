@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from attnkit.data.labels import Label, to_label
+from attnkit.data.order import orders_of
 from attnkit.data.schema import Schema
 from attnkit.data.table import Row, Table
 from attnkit.errors import UsageError
@@ -10,13 +11,17 @@ from attnkit.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One text (or pair of texts), its label (None where it has none) and the place it came from."""
+    """One text (or pair of texts), its label (None where it has none) and the place it came from.
+
+    `order` says where it stands among the others, where a split goes by that (None where it does not).
+    """
 
     text: str
     pair: str | None
     label: Label
     file: str
     line: int
+    order: float | str | None = None
 
     @property
     def place(self) -> str:
@@ -29,16 +34,17 @@ class Example:
         return self.text.strip(), None if self.pair is None else self.pair.strip()
 
 
-def to_examples(table: Table, schema: Schema) -> list[Example]:
-    """The rows of a table as examples, in order.
+def to_examples(table: Table, schema: Schema, order: str = "") -> list[Example]:
+    """The rows of a table as examples, in order; the cells of the column `order`, if any, become their `order`.
 
-    Raises: UsageError where a text or label cell is of a wrong type, with file and line.
+    Raises: UsageError where a text or label cell is of a wrong type, or a cell of `order` is empty, with file and line.
     """
     first, second = schema.text[0], schema.text[1] if len(schema.text) == 2 else None
     for column in schema.text:
         if column not in table.columns:
             file = table.rows[0].file if table.rows else f"The {table.name} split"
             raise UsageError(f"{file} has no column '{column}' (it has {', '.join(table.columns)}); rename or add it.")
+    orders = orders_of(table, order) if order else [None] * len(table.rows)
     return [
         Example(
             text=_text(row, first),
@@ -46,8 +52,9 @@ def to_examples(table: Table, schema: Schema) -> list[Example]:
             label=_label(row, schema),
             file=row.file,
             line=row.line,
+            order=place,
         )
-        for row in table.rows
+        for row, place in zip(table.rows, orders, strict=True)
     ]
 
 

@@ -27,22 +27,24 @@ def make_splits(
     validation: float = 0.1,
     test: float = 0.0,
     seed: int = 0,
+    order: str = "",
 ) -> Splits:
     """The splits of the tables; a validation or test split that is not given is held out of the training rows.
 
     `validation` and `test` are the shares to hold out: stratified by label, rows of the same text together, drawn by
-    `seed` and the texts alone. Training rows whose text stands in a given test or validation split are dropped, and
-    `notes` says how many.
-    Raises: UsageError for shares out of range or where no training rows remain.
+    `seed` and the texts alone; or, where the column `order` is named, the last rows of each label by it (test first).
+    Training rows whose text stands in a given test or validation split are dropped, and `notes` says how many.
+    Raises: UsageError for shares out of range, where no training rows remain, or where `order` names no full column.
     """
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         raise UsageError(
             f"The shares must be at least 0 and together below 1 and are validation={validation:g}, test={test:g}; "
             "give smaller shares."
         )
-    examples = {name: to_examples(table, schema) for name, table in tables.items()}
+    source = "train" if "train" in tables else "all"
+    examples = {name: to_examples(table, schema, order if name == source else "") for name, table in tables.items()}
     notes: list[str] = []
-    train = examples.get("train", examples.get("all", []))
+    train = examples.get(source, [])
     held = {name: examples.get(name, []) for name in ("validation", "test")}
     for name in ("test", "validation"):
         train = _without(train, held[name], name, notes)
@@ -58,7 +60,8 @@ def make_splits(
             train, held[name] = hold_out(train, round(share * whole), seed)
             notes.append(
                 f"{len(held[name]):,} of {whole:,} rows are held out as the {name} split "
-                f"(share {share:g}, by label, seed {seed})."
+                f"(share {share:g}, "
+                + (f"the last of each label by {order})." if order else f"by label, seed {seed}).")
             )
     return Splits(train, held["validation"], held["test"], tuple(notes))
 
@@ -66,6 +69,7 @@ def make_splits(
 def folds(examples: Sequence[Example], k: int, seed: int = 0) -> list[tuple[list[Example], list[Example]]]:
     """K pairs (training rows, held-out rows), stratified by label; each row is held out once, same texts together.
 
+    Rows that have an order are held out in runs of it, the last first.
     Raises: UsageError where k is below 2 or above the number of different texts.
     """
     strata = groups_in_strata(examples, seed)
@@ -73,11 +77,14 @@ def folds(examples: Sequence[Example], k: int, seed: int = 0) -> list[tuple[list
     if not 2 <= k <= groups:
         raise UsageError(f"The number of folds must be from 2 to {groups} (the different texts) and is {k}; change it.")
     fold_of = [0] * len(examples)
+    ordered = any(example.order is not None for example in examples)
     turn = 0
     for stratum in strata:
-        for group in stratum:
+        # A stratum too small for every fold is dealt out, so that no fold is empty.
+        in_runs = ordered and len(stratum) >= k
+        for place, group in enumerate(stratum):
             for row in group:
-                fold_of[row] = turn % k
+                fold_of[row] = k * place // len(stratum) if in_runs else turn % k
             turn += 1
     return [
         (
@@ -113,7 +120,10 @@ def _without(train: list[Example], held: list[Example], name: str, notes: list[s
 
 
 def hold_out(examples: list[Example], wanted: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """(kept, held) with about `wanted` rows held out: same texts together, by label, never the last text of a label."""
+    """(kept, held) with about `wanted` rows held out: same texts together, by label, never the last text of a label.
+
+    Rows are drawn by `seed`; where they have an order, the last of each label are held out.
+    """
     strata = groups_in_strata(examples, seed)
     total = len(examples)
     held: set[int] = set()

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import inf
 
 from attnkit.data.examples import Example
 
@@ -14,7 +15,7 @@ def groups_in_strata(examples: Sequence[Example], seed: int) -> list[list[list[i
     """Row numbers as strata of groups: the rows of a group have the same text, the groups of a stratum a like label.
 
     The order of the groups is drawn by a hash of seed and text: it depends on neither the order of the rows nor the
-    version of a random generator.
+    version of a random generator. Where examples have an order, the last of each stratum stand first instead.
     """
     groups: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for number, example in enumerate(examples):
@@ -24,7 +25,16 @@ def groups_in_strata(examples: Sequence[Example], seed: int) -> list[list[list[i
     names = _strata_names(examples)
     for content in ordered:
         strata[names[groups[content][0]]].append(groups[content])
+    if any(example.order is not None for example in examples):
+        for stratum in strata.values():
+            stratum.sort(key=lambda group: max(_order(examples[row]) for row in group), reverse=True)
     return [strata[name] for name in sorted(strata)]
+
+
+def _order(example: Example) -> tuple[bool, float, str]:
+    """Numbers before texts, as the splits of one set may hold either."""
+    order = example.order
+    return (True, 0.0, order) if isinstance(order, str) else (False, -inf if order is None else order, "")
 
 
 def _draw(content: tuple[str, str | None], seed: int) -> bytes:

@@ -23,6 +23,11 @@ class DataSettings(Section):
     )
     test: float = Field(0.1, ge=0, lt=1, description="share of the rows held out as test, where no test split is given")
     split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the split")
+    validation_order: str = Field(
+        "",
+        description="column by which the last rows of each label are held out, such as a date or a number that groups "
+        "rows of one origin; empty: held-out rows are drawn",
+    )
 
     @field_validator("text", mode="before")
     @classmethod

@@ -32,7 +32,7 @@ def cross_validate(
     Raises: UsageError where the number of folds does not fit the rows.
     """
     k = recipe.evaluate.folds
-    rows = to_examples(joined("all", list(source.tables.values())), source.schema)
+    rows = to_examples(joined("all", list(source.tables.values())), source.schema, recipe.data.validation_order)
     labeled = [row for row in rows if row.label is not None and row.text.strip()]
     if len(labeled) < len(rows):
         say("said", sentence=f"{len(rows) - len(labeled):,} rows without a label or a text are left out")

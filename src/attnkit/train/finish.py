@@ -65,12 +65,17 @@ def protocol(recipe: Recipe, results: Results) -> str:
     chosen_by = results.task.select.measure
     if results.folds:
         return (
-            f"{len(results.folds)}-fold cross-validation, stratified, split seed {recipe.data.split_seed}, one "
+            f"{len(results.folds)}-fold cross-validation, stratified, {_drawn(recipe)}, one "
             f"training seed ({recipe.train.seed}); in each fold the best weights were chosen by {chosen_by} on "
             "validation rows taken from its training rows; every row tested once; the interval is over the pooled rows"
         )
     test = "the test split was read once, after training" if results.test else "there was no labeled test row"
     return (
         f"weights chosen by {chosen_by} on {results.sizes['validation']:,} validation rows that were not trained on; "
-        f"{test}; one training seed ({recipe.train.seed}), split seed {recipe.data.split_seed}"
+        f"{test}; one training seed ({recipe.train.seed}), {_drawn(recipe)}"
     )
+
+
+def _drawn(recipe: Recipe) -> str:
+    order = recipe.data.validation_order
+    return f"rows held out by their order in {order}" if order else f"split seed {recipe.data.split_seed}"

@@ -46,7 +46,14 @@ def propose(data: str | os.PathLike[str], **overrides: object) -> Proposal:
     source = read_source(wanted, say)
     inferred = tuple(said)
     settings = wanted.data
-    splits = make_splits(dict(source.tables), source.schema, settings.validation, settings.test, settings.split_seed)
+    splits = make_splits(
+        dict(source.tables),
+        source.schema,
+        settings.validation,
+        settings.test,
+        settings.split_seed,
+        settings.validation_order,
+    )
     choices, _ = settle(wanted, labeled_only(splits, say).train)
     found = {"data.text": source.schema.text, "data.label": source.schema.label, "data.kind": source.schema.kind}
     recipe = choices.recipe.with_values(found)

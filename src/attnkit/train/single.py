@@ -49,7 +49,12 @@ def train_once(
 ) -> Results | None:
     """Split, train, choose on validation, then read the test split once; None where Ctrl-C came first."""
     splits = make_splits(
-        dict(source.tables), source.schema, recipe.data.validation, recipe.data.test, recipe.data.split_seed
+        dict(source.tables),
+        source.schema,
+        recipe.data.validation,
+        recipe.data.test,
+        recipe.data.split_seed,
+        recipe.data.validation_order,
     )
     for note in splits.notes:
         say("said", sentence=note)
