@@ -21,7 +21,8 @@ from attnkit.model.settings import ModelSettings
 from attnkit.run.log import read_log
 from attnkit.run.recipe import Recipe
 from attnkit.train import load, single, train
-from attnkit.train.choose import Choices, choose_batches
+from attnkit.train.choices import Choices
+from attnkit.train.choose_batches import choose_batches
 from attnkit.train.loop import predict_logits
 from attnkit.train.preprocessing import Preprocessing
 from tests.train.small import SMALL, small_data

@@ -13,7 +13,11 @@ from attnkit.run.directory import Run, default_path
 from attnkit.run.log import Log, read_log
 from attnkit.run.recipe import Recipe
 from attnkit.run.record import read_record, write_record
-from attnkit.train.choose import Choices, choose_lengths, choose_model, choose_tokens, choose_training
+from attnkit.train.choices import Choices
+from attnkit.train.choose_batches import choose_batch_rows
+from attnkit.train.choose_model import choose_model
+from attnkit.train.choose_tokens import choose_lengths, choose_tokens
+from attnkit.train.choose_training import choose_training
 from attnkit.train.optimize import average_into, learning_rate, make_optimizer
 from attnkit.train.prepare import data_sha256
 from attnkit.train.sentences import cut_sentences, split_sentences
@@ -75,6 +79,7 @@ def test_the_data_choose_and_say_why() -> None:
     choose_tokens(choices, 1000)
     choose_lengths(choices, [5] * 990 + [3000] * 10, paired=False)
     choose_model(choices, 1000, 5)
+    choose_batch_rows(choices, 1000)
     choose_training(choices, 1000)
     recipe = choices.recipe
     assert recipe.train.epochs == 2 and "train.epochs" not in choices.reasons

@@ -58,9 +58,19 @@ class TokenSettings(Section):
 class TrainSettings(Section):
     """How the weights are found."""
 
+    preset: Literal["tiny", "fast", "best"] = Field(
+        "fast",
+        description="how much work may go into what is left open: tiny shows that it runs, fast is the best trade, "
+        "best spends several times as much",
+    )
+    minutes: float = Field(
+        0.0, ge=0, le=1_000_000, description="wall time of the whole command in minutes (0: as long as it takes)"
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the weights, the batch order and dropout")
     epochs: Count | Auto = Field("auto", description="most passes over the training split")
-    patience: int = Field(3, ge=1, description="evaluations without a better validation measure before stopping")
+    patience: Count | Auto = Field(
+        "auto", description="evaluations without a better validation measure before stopping"
+    )
     batch_rows: Count | Auto = Field("auto", description="texts in a batch")
     batch_tokens: int = Field(
         0,
@@ -96,8 +106,8 @@ class TrainSettings(Section):
     clip_norm: float = Field(1.0, ge=0, description="longest gradient, as its norm over all parameters (0: no limit)")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each target spread over all classes")
     class_weights: bool = Field(False, description="weigh classes by the inverse of their frequency")
-    ema_decay: float = Field(
-        0.0, ge=0, lt=1, description="decay a step of the averaged weights that are kept (0: none)"
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(
+        "auto", description="decay a step of the averaged weights that are kept (0: none)"
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="what training steps are computed in, under autocast; weights stay float32"

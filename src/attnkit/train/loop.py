@@ -68,7 +68,7 @@ class Loop:
         self.train, self.validation = train, validation
         self.checkpoint, self.say = checkpoint, say
         self.update = Update(model, Objective(task, recipe, train.targets), prepare, train, recipe)
-        self.averaged = copy.deepcopy(model) if self.settings.ema_decay else None
+        self.averaged = copy.deepcopy(model) if chosen(self.settings.ema_decay) else None
         self.at = Position()
         self.best: Weights = _copy(model)
         self.lengths = prepare.lengths(train.items)
@@ -134,7 +134,7 @@ class Loop:
         except NotFiniteError as error:
             raise self._failed(error) from None
         if self.averaged is not None:
-            average_into(self.averaged.state_dict(), self.model, self.settings.ema_decay, self.at.step)
+            average_into(self.averaged.state_dict(), self.model, chosen(self.settings.ema_decay), self.at.step)
         self.at.batch, self.at.step = self.at.batch + 1, self.at.step + 1
         self.at.loss_sum, self.at.loss_steps = self.at.loss_sum + value, self.at.loss_steps + 1
         self.say("step", epoch=self.at.epoch + 1, step=self.at.step, steps=self.steps, loss=value, learning_rate=rate)
@@ -174,7 +174,7 @@ class Loop:
         at.history.append(line)
         at.loss_sum, at.loss_steps = 0.0, 0
         self.say("evaluation", **line, seconds=round(self.earlier_seconds + time.monotonic() - self.started, 2))
-        if at.stale >= self.settings.patience:
+        if at.stale >= chosen(self.settings.patience):
             at.finished = f"{at.stale} evaluations in a row were no better than {select.measure} {at.best_value:.4f}"
 
     def _watch(self, model: nn.Module, line: dict[str, Any]) -> None:

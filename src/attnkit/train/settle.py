@@ -7,7 +7,11 @@ from attnkit.data.tokens import TextTokenizer, fit, kind_for
 from attnkit.errors import UsageError
 from attnkit.model.settings import chosen
 from attnkit.run.recipe import Recipe
-from attnkit.train.choose import Choices, choose_batches, choose_lengths, choose_model, choose_tokens, choose_training
+from attnkit.train.choices import Choices
+from attnkit.train.choose_batches import choose_batch_rows, choose_batches
+from attnkit.train.choose_model import choose_model
+from attnkit.train.choose_tokens import choose_lengths, choose_tokens
+from attnkit.train.choose_training import choose_training
 
 
 def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -> tuple[Choices, TextTokenizer]:
@@ -37,6 +41,7 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     choose_lengths(choices, counts, paired)
     median = sorted(counts)[len(counts) // 2]
     choose_model(choices, len(train), median)
+    choose_batch_rows(choices, len(train))
     choose_batches(choices, median, allow_code)
     choose_training(choices, len(train), len({row.label for row in train if isinstance(row.label, str)}))
     if choices.recipe.model.hierarchical is True and paired:

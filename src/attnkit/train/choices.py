@@ -1,0 +1,24 @@
+"""What the data decides where a recipe says "auto": each choice with the sentence that is recorded beside it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from attnkit.model.settings import Section
+from attnkit.run.recipe import Recipe
+
+
+@dataclass
+class Choices:
+    """Settles "auto" fields one by one, remembering why."""
+
+    recipe: Recipe
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def settle(self, name: str, value: Any, reason: str) -> None:
+        """Give the field `name` ("section.field") its value where it still says "auto"."""
+        section, entry = name.split(".")
+        holder: Section = getattr(self.recipe, section)
+        if getattr(holder, entry) == "auto":
+            changed = holder.model_copy(update={entry: value})
+            self.recipe = self.recipe.model_copy(update={section: changed})
+            self.reasons[name] = reason

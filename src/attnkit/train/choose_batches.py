@@ -1,0 +1,35 @@
+"""How many texts a step reads, and how they stand together."""
+
+from attnkit.model.operator import operator
+from attnkit.model.settings import chosen
+from attnkit.train.choices import Choices
+from attnkit.train.choose_model import SHORT_TEXT_TOKENS
+
+FEW_ROWS = 20_000
+
+
+def choose_batch_rows(choices: Choices, rows: int) -> None:
+    """Settle how many texts a step reads."""
+    if choices.recipe.model.hierarchical is True:
+        choices.settle("train.batch_rows", 16, "a document is a batch of sentences")
+    else:
+        choices.settle("train.batch_rows", 32 if rows < FEW_ROWS else 64, f"{rows} training texts")
+
+
+def choose_batches(choices: Choices, median_tokens: int, allow_code: bool = False) -> None:
+    """Settle how the texts of a step stand together, from what reads them and how long they are."""
+    recipe = choices.recipe
+    if recipe.train.batches != "auto":
+        return
+    median = min(median_tokens, chosen(recipe.tokens.max_tokens))
+    if recipe.model.hierarchical is True:
+        value, reason = "sorted", "a hierarchical model reads tables of sentences, which cannot stand end to end"
+    elif recipe.model.encoder != "transformer":
+        value, reason = "sorted", f"the encoder {recipe.model.encoder} reads texts side by side"
+    elif operator(recipe.model.attention, allow_code).needs_state:
+        value, reason = "sorted", "its attention reads the map of the layer below, which a packed batch does not keep"
+    elif median <= SHORT_TEXT_TOKENS:
+        value, reason = "sorted", f"the median text has {median} tokens: many short texts go faster side by side"
+    else:
+        value, reason = "packed", f"the median text has {median} tokens: nothing is padded, and any texts may meet"
+    choices.settle("train.batches", value, reason)

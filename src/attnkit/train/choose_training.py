@@ -1,0 +1,26 @@
+"""How long training goes on and how fast, from how many steps an epoch has and what the preset and the time allow."""
+
+from attnkit.train.choices import Choices
+from attnkit.train.presets import PRESETS
+
+STEPS_A_CLASS = 20
+AS_LONG_AS_TIME_LASTS = 1_000_000
+
+
+def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
+    """Settle the optimization of `rows` training texts of `classes` classes."""
+    preset = PRESETS[choices.recipe.train.preset]
+    batch = choices.recipe.train.batch_rows
+    steps = -(-rows // int(batch)) if batch != "auto" else 1
+    most = min(10, preset.most_epochs) if choices.recipe.model.hierarchical is True else preset.most_epochs
+    epochs = round(preset.steps / 1500 * (1500 + STEPS_A_CLASS * classes) / steps)
+    epochs = max(preset.fewest_epochs, min(most, epochs))
+    if choices.recipe.train.minutes:
+        reason = "the time says when to stop"
+        choices.settle("train.epochs", AS_LONG_AS_TIME_LASTS, reason)
+        choices.settle("train.patience", AS_LONG_AS_TIME_LASTS, reason)
+    choices.settle("train.epochs", epochs, f"about {epochs * steps} steps; stops earlier where validation says so")
+    choices.settle("train.patience", preset.patience, "validation of few rows goes up and down by chance")
+    choices.settle("train.learning_rate", 0.002, "twice the usual rate of Adam: embeddings learn from few words a step")
+    choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")
+    choices.settle("train.ema_decay", 0.0, "the weights of the best epoch are kept as they are")

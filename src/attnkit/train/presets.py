@@ -1,0 +1,24 @@
+"""Presets: how much work may go into what a recipe leaves open."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Limits on work: `steps` that two classes are worth, epochs, evaluations without a better one, and `width`.
+
+    A `width` of 0 leaves the width to the data.
+    """
+
+    steps: int
+    fewest_epochs: int
+    most_epochs: int
+    patience: int
+    width: int = 0
+
+
+PRESETS = {
+    "tiny": Preset(steps=300, fewest_epochs=1, most_epochs=3, patience=2, width=64),
+    "fast": Preset(steps=1500, fewest_epochs=5, most_epochs=20, patience=3),
+    "best": Preset(steps=4500, fewest_epochs=10, most_epochs=40, patience=5),
+}
