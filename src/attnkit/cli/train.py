@@ -1,41 +1,24 @@
 """attn train: from a data file to a finished run."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from attnkit.cli.options import AllowCode, Json
 from attnkit.cli.progress import Narrator
 from attnkit.cli.results import show_run
+from attnkit.cli.settings import NOTHING_SET, Settings
 from attnkit.cli.terminal import show_json
-
-Maybe = str | None
 
 
 def train(
     data: Annotated[Path | None, Parameter(help="File or folder of the data; the recipe may name it instead.")] = None,
     /,
     *,
-    text: Annotated[Maybe, Parameter(help="Column of the texts; inferred and said where left out.")] = None,
-    pair: Annotated[Maybe, Parameter(help="Column of the second texts, where texts come in pairs.")] = None,
-    label: Annotated[Maybe, Parameter(help="Column of the labels; inferred and said where left out.")] = None,
-    kind: Annotated[
-        Literal["single", "multi", "score"] | None, Parameter(help="Kind of label: one, several, a number.")
-    ] = None,
-    attention: Annotated[
-        Maybe, Parameter(help="Operator (`attn list`): in a transformer's layers, else as pooling.")
-    ] = None,
-    encoder: Annotated[Maybe, Parameter(help="What reads the words: bilstm, cnn, transformer or none.")] = None,
-    epochs: Annotated[int | None, Parameter(help="Most passes over the training rows.")] = None,
-    seed: Annotated[int | None, Parameter(help="Seed of weights, order and dropout.")] = None,
+    settings: Settings = NOTHING_SET,
     folds: Annotated[int | None, Parameter(help="Cross-validate in this many folds.")] = None,
     baselines: Annotated[bool | None, Parameter(help="Measure simple baselines on the same rows.")] = None,
-    class_weights: Annotated[bool | None, Parameter(help="Let rare classes weigh as much as frequent ones.")] = None,
-    set_: Annotated[
-        tuple[str, ...],
-        Parameter(name="--set", help="Any recipe field, as field=value; may be repeated.", show_default=False),
-    ] = (),
     recipe: Annotated[Path | None, Parameter(help="Recipe to begin from (`attn init` writes one).")] = None,
     out: Annotated[Path | None, Parameter(help="Directory of the run; runs/DATE-NAME where left out.")] = None,
     resume: Annotated[bool, Parameter(help="Go on where the unfinished run stopped.", show_default=False)] = False,
@@ -55,12 +38,10 @@ def train(
         attn train --recipe runs/2026-11-22-reviews/recipe.toml
         attn train reviews.csv --resume
     """
-    from attnkit.train.overrides import overrides, use_threads
+    from attnkit.train.overrides import use_threads
     from attnkit.train.training import train as run_training
 
-    named = {"label": label, "kind": kind, "encoder": encoder, "epochs": epochs, "seed": seed, "folds": folds}
-    flags = {"baselines": baselines, "class_weights": class_weights}
-    values = overrides(set_, text=text, pair=pair, attention=attention, recipe=recipe, **named, **flags)
+    values = settings.values(recipe, folds=folds, baselines=baselines)
     use_threads(threads)
     with Narrator(quiet=json) as say:
         run = run_training(data, recipe=recipe, out=out, resume=resume, progress=say, allow_code=allow_code, **values)
