@@ -23,6 +23,9 @@ class DataSettings(Section):
     )
     test: float = Field(0.1, ge=0, lt=1, description="share of the rows held out as test, where no test split is given")
     split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the split")
+    train_share: float = Field(
+        1.0, gt=0, le=1, description="share of the training rows that are trained on, drawn by label and by train.seed"
+    )
     validation_order: str = Field(
         "",
         description="column by which the last rows of each label are held out, such as a date or a number that groups "
@@ -124,3 +127,6 @@ class EvaluateSettings(Section):
 
     folds: int = Field(0, ge=0, le=1000, description="cross-validation in this many folds (0: one split)")
     baselines: bool = Field(False, description="measure majority, TF-IDF + logistic regression and NB-SVM beside it")
+    read_test: bool = Field(
+        True, description="measure the test rows at the end; false leaves them unread while choices are still made"
+    )

@@ -18,6 +18,7 @@ from attnkit.task.score import Score
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.prepare import Source
+from attnkit.train.shares import refuse_fewer
 from attnkit.train.single import Results, train_splits
 
 
@@ -29,9 +30,10 @@ def cross_validate(
     Each fold takes its validation rows from its own training rows. The choices of the first fold hold for all, and its
     model is the one the run keeps.
 
-    Raises: UsageError where the number of folds does not fit the rows.
+    Raises: UsageError where the number of folds does not fit the rows, or the recipe wants fewer of them.
     """
     k = recipe.evaluate.folds
+    refuse_fewer(recipe)
     rows = to_examples(joined("all", list(source.tables.values())), source.schema, recipe.data.validation_order)
     labeled = [row for row in rows if row.label is not None and row.text.strip()]
     if len(labeled) < len(rows):

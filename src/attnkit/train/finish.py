@@ -70,6 +70,10 @@ def protocol(recipe: Recipe, results: Results) -> str:
             "validation rows taken from its training rows; every row tested once; the interval is over the pooled rows"
         )
     test = "the test split was read once, after training" if results.test else "there was no labeled test row"
+    if not recipe.evaluate.read_test:
+        test = "the test split was left unread"
+    if recipe.data.train_share < 1:
+        test += f"; trained on {results.sizes['train']:,} rows, a share of {recipe.data.train_share:g}"
     return (
         f"weights chosen by {chosen_by} on {results.sizes['validation']:,} validation rows that were not trained on; "
         f"{test}; one training seed ({recipe.train.seed}), {_drawn(recipe)}"

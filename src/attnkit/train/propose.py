@@ -10,6 +10,7 @@ from attnkit.run.recipe import Recipe, dump_recipe, recipe_from_plain, save_reci
 from attnkit.train.events import Event, Say
 from attnkit.train.prepare import read_source
 from attnkit.train.settle import settle
+from attnkit.train.shares import rows_wanted
 from attnkit.train.single import labeled_only
 
 # How the sentence about each inferred field begins.
@@ -54,7 +55,7 @@ def propose(data: str | os.PathLike[str], **overrides: object) -> Proposal:
         settings.split_seed,
         settings.validation_order,
     )
-    choices, _ = settle(wanted, labeled_only(splits, say).train)
+    choices, _ = settle(wanted, labeled_only(rows_wanted(splits, wanted), say).train)
     found = {"data.text": source.schema.text, "data.label": source.schema.label, "data.kind": source.schema.kind}
     recipe = choices.recipe.with_values(found)
     reasons = {name: reason for name, begins in _BEGINS.items() if (reason := _one_of(inferred, begins))}

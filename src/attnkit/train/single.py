@@ -24,6 +24,7 @@ from attnkit.train.prepare import Source, check_cut
 from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.saved_model import save_model
 from attnkit.train.settle import settle
+from attnkit.train.shares import rows_wanted
 from attnkit.train.update import Rows
 
 
@@ -58,7 +59,7 @@ def train_once(
     )
     for note in splits.notes:
         say("said", sentence=note)
-    return train_splits(folder, folder, recipe, splits, source, say, ctrl_c, allow_code)
+    return train_splits(folder, folder, recipe, rows_wanted(splits, recipe), source, say, ctrl_c, allow_code)
 
 
 def train_splits(
