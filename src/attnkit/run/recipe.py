@@ -21,6 +21,7 @@ from attnkit.run.sections_learning import (
     RegularizeSettings,
     StartSettings,
 )
+from attnkit.run.sections_tune import TuneSettings
 
 
 class Recipe(Section):
@@ -40,6 +41,7 @@ class Recipe(Section):
     start: StartSettings = Field(default_factory=StartSettings, description="what the weights begin as")
     distill: DistillSettings = Field(default_factory=DistillSettings, description="a teacher to imitate")
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings, description="what is measured at the end")
+    tune: TuneSettings = Field(default_factory=TuneSettings, description="which settings a study tries, and how")
 
     def to_plain(self) -> dict[str, dict[str, Any]]:
         """The recipe as tables of plain values, as TOML holds them."""
