@@ -21,6 +21,7 @@ KINDS = {
     "bilstm": {"encoder": "bilstm", "layers": 2},
     "cnn": {"encoder": "cnn", "layers": 2, "kernel_widths_tokens": [2, 3]},
     "transformer": {"encoder": "transformer", "heads": 2, "layers": 2},
+    "bert": {"encoder": "bert", "heads": 2, "layers": 2, "beside": ["first"]},
     "none": {"encoder": "none"},
     "words-beside": {"encoder": "bilstm", "words_beside": True},
     "ngrams": {"encoder": "none", "ngrams": 3, "ngram_buckets": 64},

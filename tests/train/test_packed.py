@@ -40,6 +40,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "words-beside": {"words_beside": True},
     "ngrams": {"ngrams": 3, "ngram_buckets": 64},
     "queries": {"pooling_queries": 3, "pooling": "star-transformer"},
+    "bert": {"encoder": "bert", "beside": ["first", "mean"]},
     "no-encoder": {"encoder": "none", "ngrams": 2, "ngram_buckets": 64},
 }
 

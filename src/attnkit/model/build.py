@@ -2,10 +2,11 @@
 
 from torch import nn
 
+from attnkit.model.bert import BertEncoder, BertPlaces
 from attnkit.model.bilstm import BiLSTM
 from attnkit.model.classifier import TextClassifier
 from attnkit.model.cnn import CNN
-from attnkit.model.embedding import Embedding
+from attnkit.model.embedding import MASK, SEPARATOR, Embedding
 from attnkit.model.hierarchical import HierarchicalClassifier
 from attnkit.model.ngrams import HashedNgrams
 from attnkit.model.operator import operator
@@ -32,6 +33,7 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
         embedding_width,
         word_dropout=chosen(settings.word_dropout),
         dropout=chosen(settings.embedding_dropout),
+        spared=MASK if settings.encoder == "bert" else SEPARATOR,
     )
     encoder = build_encoder(settings, embedding_width, allow_code)
     words_beside = encoder is not None and chosen(settings.words_beside) and not chosen(settings.hierarchical)
@@ -39,6 +41,8 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
     pooling = operator(settings.pooling, allow_code)
     summary = Summary(read_width, pooling, queries=settings.pooling_queries, beside=beside)
     if chosen(settings.hierarchical):
+        if settings.encoder == "bert":
+            raise ValueError("bert reads whole texts, with places of its own; set model.hierarchical = false")
         if chosen(settings.ngrams) > 1:
             raise ValueError("a hierarchical model reads words, not n-grams; set model.ngrams = 0")
         sentences = BiLSTM(summary.width, width)
@@ -46,7 +50,10 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
         return HierarchicalClassifier(embedding, encoder, summary, sentences, last, outputs, dropout)
     longest = chosen(settings.ngrams)
     ngrams = HashedNgrams(longest, settings.ngram_buckets, embedding_width) if longest > 1 else None
-    return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout, words_beside)
+    places = None
+    if settings.encoder == "bert":
+        places = BertPlaces(embedding_width, positions=settings.positions, sides=settings.sides)
+    return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout, words_beside, places)
 
 
 def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = False) -> nn.Module | None:
@@ -61,5 +68,16 @@ def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = 
             spec = operator(settings.attention, allow_code)
             return TransformerEncoder(
                 input_width, width, spec, layers=settings.layers, heads=settings.heads, dropout=dropout
+            )
+        case "bert":
+            return BertEncoder(
+                input_width,
+                width,
+                operator(settings.attention, allow_code),
+                layers=settings.layers,
+                heads=settings.heads,
+                inner_width=settings.inner_width or 4 * width,
+                epsilon=settings.norm_epsilon,
+                dropout=dropout,
             )
     return None

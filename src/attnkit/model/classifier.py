@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attnkit.kernels.packed import Pieces
+from attnkit.model.bert import BertEncoder, BertPlaces
 from attnkit.model.embedding import Embedding
 from attnkit.model.ngrams import HashedNgrams
 from attnkit.model.summary import Summary
@@ -16,6 +17,7 @@ class TextClassifier(nn.Module):
     `ids_BT` are token ids with 0 for padding, `keep_BT` is True on real tokens, which stand before all padding. A row
     without a real token gets the bias of the head, whatever stands beside it. The Pieces of a packed batch may stand in
     place of `keep_BT`, with ids (1, N): the tokens of B texts end to end give the same logits, with nothing padded.
+    What `places` gives for the ids is added to the embedding.
 
     Source: words beside their contexts, Lai et al. 2015, equation 3.
     """
@@ -29,10 +31,12 @@ class TextClassifier(nn.Module):
         outputs: int,
         dropout: float,
         words_beside: bool = False,
+        places: BertPlaces | None = None,
     ) -> None:
         super().__init__()
         self.embedding = embedding
         self.ngrams = ngrams
+        self.places = places
         self.encoder = encoder
         self.summary = summary
         self.words_beside = words_beside
@@ -45,6 +49,8 @@ class TextClassifier(nn.Module):
         x_BTM = self.embedding(ids_BT)
         if self.ngrams is not None:
             x_BTM = x_BTM + self.ngrams(ids_BT, keep_BT)
+        if self.places is not None:
+            x_BTM = x_BTM + self.places(ids_BT, keep_BT)
         if self.encoder is not None:
             found_BTM = self.encoder(x_BTM, keep_BT)
             words_BTM = x_BTM if isinstance(keep_BT, Pieces) else x_BTM * keep_BT.unsqueeze(-1)
@@ -53,6 +59,6 @@ class TextClassifier(nn.Module):
 
     def refuses_packing(self) -> str | None:
         """Why texts cannot stand end to end here; None where they can."""
-        if self.encoder is None or isinstance(self.encoder, TransformerEncoder):
+        if self.encoder is None or isinstance(self.encoder, TransformerEncoder | BertEncoder):
             return None if self.encoder is None else self.encoder.refuses_packing()
         return f"a {type(self.encoder).__name__} reads across the places where one text ends and the next begins"

@@ -4,18 +4,31 @@ import torch
 from torch import Tensor, nn
 
 PADDING, UNKNOWN, SEPARATOR = 0, 1, 2
+# Of tokenizers that came with a checkpoint alone: what begins a text, and what hides a token.
+BEGIN, MASK = 3, 4
 
 
 class Embedding(nn.Module):
     """x_BTM = E[ids_BT], with words made unknown and entries dropped while training.
 
+    Ids up to `spared` are never made unknown.
+
     Source: word dropout, Iyyer et al. 2015, section 4 (here a dropped word becomes the unknown one).
     """
 
-    def __init__(self, vocabulary_size: int, width: int, *, word_dropout: float = 0.0, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        width: int,
+        *,
+        word_dropout: float = 0.0,
+        dropout: float = 0.0,
+        spared: int = SEPARATOR,
+    ) -> None:
         super().__init__()
         self.rows = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
         self.word_dropout = word_dropout
+        self.spared = spared
         self.dropout = nn.Dropout(dropout)
         with torch.no_grad():
             self.rows.weight.normal_(0, 0.1)
@@ -24,5 +37,5 @@ class Embedding(nn.Module):
     def forward(self, ids_BT: Tensor) -> Tensor:
         if self.training and self.word_dropout > 0:
             hidden = torch.rand(ids_BT.shape, device=ids_BT.device) < self.word_dropout
-            ids_BT = ids_BT.masked_fill(hidden & (ids_BT > SEPARATOR), UNKNOWN)
+            ids_BT = ids_BT.masked_fill(hidden & (ids_BT > self.spared), UNKNOWN)
         return self.dropout(self.rows(ids_BT))

@@ -31,8 +31,10 @@ def chosen(value: T | Auto) -> T:
 class ModelSettings(Section):
     """What network is built."""
 
-    encoder: Literal["auto", "bilstm", "cnn", "transformer", "none"] = Field(
-        "auto", description="what reads the words: bilstm, cnn, transformer, or none (the pooling reads the embeddings)"
+    encoder: Literal["auto", "bilstm", "cnn", "transformer", "bert", "none"] = Field(
+        "auto",
+        description="what reads the words: bilstm, cnn, transformer, bert (as its checkpoints are built), or none (the "
+        "pooling reads the embeddings)",
     )
     hierarchical: bool | Auto = Field(
         "auto", description="read a document as sentences of words, with one attention pooling over each"
@@ -41,6 +43,12 @@ class ModelSettings(Section):
     width: Width | Auto = Field("auto", description="width M of what the encoder gives a position (even)")
     layers: int = Field(1, ge=1, le=64, description="encoder layers, one on another")
     heads: int = Field(4, ge=1, le=256, description="attention heads of a transformer layer")
+    inner_width: int = Field(
+        0, ge=0, le=65_536, description="width between the two maps of a bert layer (0: four times the width)"
+    )
+    positions: int = Field(512, ge=1, le=65_536, description="tokens that the learned positions of bert reach")
+    sides: int = Field(2, ge=1, le=16, description="learned vectors that tell the texts of a pair apart (bert)")
+    norm_epsilon: float = Field(1e-12, gt=0, le=1, description="what keeps a division in the norms of bert finite")
     kernel_widths_tokens: tuple[int, ...] = Field(
         (2, 3, 4), strict=False, min_length=1, max_length=16, description="widths of the filters of a cnn, in tokens"
     )
@@ -51,8 +59,8 @@ class ModelSettings(Section):
         "bahdanau", description="operator that pools positions into one vector: a catalogue name or a table of parts"
     )
     pooling_queries: int = Field(1, ge=1, le=64, description="learned queries of the pooling, read side by side")
-    beside: Annotated[tuple[Literal["mean", "max"], ...], Field(strict=False, max_length=2)] | Auto = Field(
-        "auto", description="plain summaries that stand beside the attention pooling: mean, max"
+    beside: Annotated[tuple[Literal["mean", "max", "first"], ...], Field(strict=False, max_length=3)] | Auto = Field(
+        "auto", description="plain summaries that stand beside the attention pooling: mean, max, first (its [CLS])"
     )
     words_beside: bool | Auto = Field(
         "auto",

@@ -9,7 +9,7 @@ from attnkit.layers import AttentionPooling
 
 
 class Summary(nn.Module):
-    """s = [attention pooling(x) ; mean(x) ; max(x)], over real positions alone; nothing real gives zeros.
+    """s = [attention pooling(x) ; mean(x) ; max(x) ; x_1], over real positions alone; nothing real gives zeros.
 
     `real` is keep_BS of a padded batch, or the Pieces of a packed one, x (1, N, M).
     """
@@ -30,6 +30,8 @@ class Summary(nn.Module):
             parts.append(torch.cat([x.sum(1) / max(1, x.shape[1]) for x in runs]))
         if "max" in self.beside:
             parts.append(torch.cat([x.amax(1) if x.shape[1] else x.sum(1) for x in runs]))
+        if "first" in self.beside:
+            parts.append(torch.cat([x[:, :1].sum(1) for x in runs]))
         return torch.cat(parts, -1)
 
     def _of_padded(self, x_BSM: Tensor, keep_BS: Tensor) -> Tensor:
@@ -40,4 +42,6 @@ class Summary(nn.Module):
         if "max" in self.beside:
             lowest = torch.finfo(x_BSM.dtype).min
             parts.append(x_BSM.masked_fill(~keep_BS1, lowest).amax(1) * keep_BS.any(1, keepdim=True))
+        if "first" in self.beside:
+            parts.append((x_BSM * keep_BS1)[:, 0])
         return torch.cat(parts, -1)

@@ -129,7 +129,7 @@ def _of_recipe(recipe: Recipe, sizes: Sizes, allow_code: bool) -> list[tuple[str
     width = model.width if isinstance(model.width, int) else sizes.heads * sizes.width
     own = replace(sizes, tokens=tokens, batch=batch, padding=True, dtype=recipe.train.precision)
     found = []
-    if model.encoder == "transformer":
+    if model.encoder in ("transformer", "bert"):
         layers = replace(own, heads=model.heads, width=max(1, width // model.heads))
         found.append(("model.attention", operator(model.attention, allow_code), layers))
     if isinstance(model.embedding_width, int) and model.words_beside is True:

@@ -24,7 +24,7 @@ def choose_batches(choices: Choices, median_tokens: int, allow_code: bool = Fals
     median = min(median_tokens, chosen(recipe.tokens.max_tokens))
     if recipe.model.hierarchical is True:
         value, reason = "sorted", "a hierarchical model reads tables of sentences, which cannot stand end to end"
-    elif recipe.model.encoder != "transformer":
+    elif recipe.model.encoder not in ("transformer", "bert"):
         value, reason = "sorted", f"the encoder {recipe.model.encoder} reads texts side by side"
     elif operator(recipe.model.attention, allow_code).needs_state:
         value, reason = "sorted", "its attention reads the map of the layer below, which a packed batch does not keep"
