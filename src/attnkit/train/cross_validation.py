@@ -15,6 +15,7 @@ from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
 from attnkit.task.choose import task_from_dict
 from attnkit.task.score import Score
+from attnkit.train.budget import Budget
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.prepare import Source
@@ -23,12 +24,18 @@ from attnkit.train.single import Results, train_splits
 
 
 def cross_validate(
-    folder: Path, recipe: Recipe, source: Source, say: Say, ctrl_c: CtrlC, allow_code: bool = False
+    folder: Path,
+    recipe: Recipe,
+    source: Source,
+    say: Say,
+    ctrl_c: CtrlC,
+    allow_code: bool = False,
+    budget: Budget | None = None,
 ) -> Results | None:
     """Train one model a fold and pool what they say of their held-out rows; None where Ctrl-C came first.
 
     Each fold takes its validation rows from its own training rows. The choices of the first fold hold for all, and its
-    model is the one the run keeps.
+    model is the one the run keeps. Each fold has an equal part of what is left of a `budget`.
 
     Raises: UsageError where the number of folds does not fit the rows, or the recipe wants fewer of them.
     """
@@ -53,7 +60,8 @@ def cross_validate(
             kept.parent.mkdir(exist_ok=True)
             splits = fold_splits(rest, held, recipe.data.validation, recipe.data.split_seed)
             announce = {"fold": number, "folds": k}
-            results = train_splits(folder, place, recipe, splits, source, say, ctrl_c, allow_code, announce)
+            part = budget.part(k - number + 1) if budget is not None else None
+            results = train_splits(folder, place, recipe, splits, source, say, ctrl_c, allow_code, announce, part)
             if results is None:
                 return None
             earlier_seconds += results.earlier_seconds

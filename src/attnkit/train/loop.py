@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from attnkit.model.settings import chosen
 from attnkit.run.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
 from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
+from attnkit.train.budget import Budget, Pacer
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.objective import Objective
@@ -42,6 +43,7 @@ class Position:
     stale: int = 0
     finished: str = ""
     seconds: float = 0.0
+    settled_steps: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -62,6 +64,7 @@ class Loop:
         recipe: Recipe,
         checkpoint: Path,
         say: Say,
+        budget: Budget | None = None,
     ) -> None:
         self.model, self.task, self.prepare, self.recipe = model, task, prepare, recipe
         self.settings = recipe.train
@@ -75,13 +78,15 @@ class Loop:
         self.epochs = chosen(self.settings.epochs)
         self.steps_an_epoch = len(self._batches(0))
         self.unwatched = ""
-        self.started = time.monotonic()
+        self.budget = budget
+        self.clock = budget.clock if budget is not None else time.monotonic
+        self.started = self.clock()
         self.earlier_seconds = 0.0
 
     @property
     def steps(self) -> int:
-        """Steps of all epochs together."""
-        return self.epochs * self.steps_an_epoch
+        """Steps of all epochs together, or as many as fit into the time once that is known."""
+        return self.at.settled_steps or self.epochs * self.steps_an_epoch
 
     def run(self, ctrl_c: CtrlC) -> bool:
         """Train to the end; False where Ctrl-C stopped it, after saving.
@@ -92,6 +97,7 @@ class Loop:
             self._restore()
         else:
             self._save()
+        pacer = self._pacer()
         ctrl_c.gentle = True
         while not self.at.finished:
             epoch, batches = self.at.epoch, self._batches(self.at.epoch)
@@ -101,18 +107,51 @@ class Loop:
                     return False
                 self._step(batches[self.at.batch])
                 last = self.at.batch == len(batches)
+                settled = pacer is not None and self._settle(pacer.after_step(self.at.step, self.at.settled_steps))
                 every = self.settings.evaluate_every_steps
-                if (every and self.at.step % every == 0) or (last and not every):
+                if (every and self.at.step % every == 0) or (last and not every) or self._time_is_up:
+                    begun = self.clock()
                     self._evaluate()
+                    if pacer is not None:
+                        took = self.clock() - begun
+                        self._settle(pacer.after_evaluation(self.at.step, self.at.settled_steps, took))
                     if last:
                         self._next_epoch()
+                    if self._time_is_up and not self.at.finished:
+                        self.at.finished = f"the time is used, after {self.at.step:,} steps"
                     self._save()
                 elif last:
                     self._next_epoch()
                     self._save()
-                elif self.at.step % self.settings.checkpoint_every_steps == 0:
+                elif settled or self.at.step % self.settings.checkpoint_every_steps == 0:
                     self._save()
         ctrl_c.gentle = False
+        return True
+
+    @property
+    def _time_is_up(self) -> bool:
+        return 0 < self.at.settled_steps <= self.at.step
+
+    def _pacer(self) -> Pacer | None:
+        if self.budget is None:
+            return None
+        if self.earlier_seconds:
+            self.budget = replace(self.budget, spent=self.earlier_seconds)
+        some = list(self.validation.items)[:: max(1, len(self.validation) // 200)]
+        begun = self.clock()
+        predict_logits(self.model, self.prepare, some)
+        reading = (self.clock() - begun) * len(self.validation) / len(some)
+        return Pacer(self.budget, self.steps_an_epoch, self.settings.evaluate_every_steps, reading)
+
+    def _settle(self, steps: int) -> bool:
+        """Take `steps` for the number of steps in all, and tell whether that is new."""
+        steps = min(steps, self.epochs * self.steps_an_epoch)
+        if not steps or steps == self.at.settled_steps:
+            return False
+        self.at.settled_steps = steps
+        epochs = steps / self.steps_an_epoch
+        share = f"{epochs:.0%} of an epoch: not every training row is read" if epochs < 1 else f"{epochs:.1f} epochs"
+        self.say("said", sentence=f"the time allows {steps:,} steps, {share}")
         return True
 
     def _batches(self, epoch: int) -> list[list[int]]:
@@ -173,7 +212,7 @@ class Loop:
         self._watch(model, line)
         at.history.append(line)
         at.loss_sum, at.loss_steps = 0.0, 0
-        self.say("evaluation", **line, seconds=round(self.earlier_seconds + time.monotonic() - self.started, 2))
+        self.say("evaluation", **line, seconds=round(self.earlier_seconds + self.clock() - self.started, 2))
         if at.stale >= chosen(self.settings.patience):
             at.finished = f"{at.stale} evaluations in a row were no better than {select.measure} {at.best_value:.4f}"
 
@@ -196,7 +235,7 @@ class Loop:
                 self.say("said", sentence=f"{what} at step {self.at.step} in {where}")
 
     def _save(self) -> None:
-        self.at.seconds = self.earlier_seconds + time.monotonic() - self.started
+        self.at.seconds = self.earlier_seconds + self.clock() - self.started
         groups = {"model": self.model.state_dict(), "best": self.best, "random": random_state()}
         groups["optimizer"] = optimizer_state(self.update.optimizer)
         if self.averaged is not None:

@@ -1,6 +1,6 @@
 """One training: splits to a model with its measures; the whole of a run without folds, and each fold of one with."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from attnkit.run.recipe import Recipe, load_recipe, save_recipe
 from attnkit.run.record import write_record
 from attnkit.task.base import Task
 from attnkit.task.metrics import Measure
+from attnkit.train.budget import Budget
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.loop import Loop, predict_logits
@@ -46,7 +47,13 @@ class Results:
 
 
 def train_once(
-    folder: Path, recipe: Recipe, source: Source, say: Say, ctrl_c: CtrlC, allow_code: bool = False
+    folder: Path,
+    recipe: Recipe,
+    source: Source,
+    say: Say,
+    ctrl_c: CtrlC,
+    allow_code: bool = False,
+    budget: Budget | None = None,
 ) -> Results | None:
     """Split, train, choose on validation, then read the test split once; None where Ctrl-C came first."""
     splits = make_splits(
@@ -59,7 +66,9 @@ def train_once(
     )
     for note in splits.notes:
         say("said", sentence=note)
-    return train_splits(folder, folder, recipe, rows_wanted(splits, recipe), source, say, ctrl_c, allow_code)
+    return train_splits(
+        folder, folder, recipe, rows_wanted(splits, recipe), source, say, ctrl_c, allow_code, budget=budget
+    )
 
 
 def train_splits(
@@ -72,6 +81,7 @@ def train_splits(
     ctrl_c: CtrlC,
     allow_code: bool = False,
     announce: dict[str, Any] | None = None,
+    budget: Budget | None = None,
 ) -> Results | None:
     """Train on given splits inside `folder`; the recipe, once complete, is saved in `root`."""
     splits = labeled_only(splits, say)
@@ -94,7 +104,13 @@ def train_splits(
         raise UsageError(str(error)) from None
     if announce is None or announce["fold"] == 1:
         check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
-    loop = Loop(model, task, prepare, train, validation, recipe, folder / "checkpoint.safetensors", say)
+    baselines: list[dict[str, Any]] = []
+    if budget is not None:
+        if recipe.evaluate.baselines and splits.test:
+            # First, because how long they take is known only afterwards.
+            baselines = measure_baselines(splits, task, say)
+        budget = replace(budget, ending=(len(validation) + len(test)) / len(validation))
+    loop = Loop(model, task, prepare, train, validation, recipe, folder / "checkpoint.safetensors", say, budget)
     say(
         "start",
         epochs=chosen(recipe.train.epochs),
@@ -119,7 +135,7 @@ def train_splits(
         results.test_logits, results.test_targets = predict_logits(model, prepare, test.items), test.targets
         results.test = task.measure(results.test_logits, results.test_targets)
     if recipe.evaluate.baselines and splits.test:
-        results.baselines = measure_baselines(splits, task, say)
+        results.baselines = baselines or measure_baselines(splits, task, say)
     return results
 
 

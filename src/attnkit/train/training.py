@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from attnkit.run.log import Log, read_log
 from attnkit.run.machine import Stopwatch, describe_machine, peak_bytes
 from attnkit.run.recipe import Recipe, find_field, load_recipe, recipe_from_plain
 from attnkit.run.record import read_record, write_record
+from attnkit.train.budget import Budget
 from attnkit.train.cross_validation import cross_validate
 from attnkit.train.events import Listener, Say
 from attnkit.train.finish import write_results
@@ -35,6 +37,7 @@ def train(
     resume: bool = False,
     progress: Listener | None = None,
     allow_code: bool = False,
+    began: float | None = None,
     **overrides: Any,
 ) -> Run:
     """Train on the file or folder `data` and give the finished run directory.
@@ -47,11 +50,14 @@ def train(
     step, saves and raises Interrupted; `resume=True` goes on where a run stopped, for whatever reason, and ends with
     the weights it would have had without stopping (on the same machine and number of threads).
 
+    The time that `minutes` allows counts from `began`, a reading of `time.monotonic()`, or from now on.
+
     Where the C library is glibc, it is told to keep freed memory, for the rest of the life of the whole process.
 
     Raises: UsageError where data, recipe or options are wrong, or another process trains in `out`; FailedError where
     the loss stops being finite.
     """
+    began = time.monotonic() if began is None else began
     wanted, given = _wanted(data, recipe, overrides, allow_code)
     final = Path(out) if out is not None else default_path(wanted.data.path, resume=resume)
     final = final.with_name(final.name.removesuffix(PARTIAL))
@@ -70,7 +76,7 @@ def train(
     keep_freed_memory()
     with locked(run.path), _own_random_state(), CtrlC() as ctrl_c:
         try:
-            return _train_in(run, wanted, given, source, say, ctrl_c, allow_code)
+            return _train_in(run, wanted, given, source, say, ctrl_c, allow_code, began)
         except UsageError:
             # A refusal after the first step, such as of the test rows, must not cost what was trained.
             if not begun and not any(line["event"] == "step" for line in read_log(run.path / "log.jsonl")):
@@ -84,7 +90,14 @@ def train(
 
 
 def _train_in(
-    run: Run, wanted: Recipe, given: Fields, source: Source | None, say: Say, ctrl_c: CtrlC, allow_code: bool
+    run: Run,
+    wanted: Recipe,
+    given: Fields,
+    source: Source | None,
+    say: Say,
+    ctrl_c: CtrlC,
+    allow_code: bool,
+    began: float,
 ) -> Run:
     folder = run.path
     watch = Stopwatch()
@@ -106,7 +119,8 @@ def _train_in(
             "--resume"
         )
     work = cross_validate if recipe.evaluate.folds else train_once
-    results = work(folder, recipe, source, say, ctrl_c, allow_code)
+    budget = Budget(recipe.train.minutes * 60, began) if recipe.train.minutes else None
+    results = work(folder, recipe, source, say, ctrl_c, allow_code, budget)
     if results is None:
         raise _interrupted(run)
     wall, processor = watch.seconds()
