@@ -6,11 +6,26 @@ from collections.abc import Sequence
 
 from attnkit.data.tokens.bpe import fit_bpe
 from attnkit.data.tokens.chars import fit_chars
-from attnkit.data.tokens.tokenizer import PADDING, SEPARATOR, UNKNOWN, TextTokenizer
+from attnkit.data.tokens.checkpoint import CheckpointTokenizer, checkpoint_tokenizer
+from attnkit.data.tokens.tokenizer import BEGIN, MASK, PADDING, SEPARATOR, UNKNOWN, Frame, TextTokenizer
 from attnkit.data.tokens.word import fit_words
 from attnkit.errors import UsageError
 
-__all__ = ["KINDS", "PADDING", "SEPARATOR", "UNKNOWN", "TextTokenizer", "fit", "from_json", "kind_for"]
+__all__ = [
+    "BEGIN",
+    "KINDS",
+    "MASK",
+    "PADDING",
+    "SEPARATOR",
+    "UNKNOWN",
+    "CheckpointTokenizer",
+    "Frame",
+    "TextTokenizer",
+    "checkpoint_tokenizer",
+    "fit",
+    "from_json",
+    "kind_for",
+]
 
 _FITS = {"word": fit_words, "bpe": fit_bpe, "chars": fit_chars}
 KINDS = ("auto", *_FITS)
