@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from attnkit.errors import UsageError
 from attnkit.run.checkpoint import load_checkpoint, save_checkpoint
@@ -18,7 +17,6 @@ from attnkit.train.choose_batches import choose_batch_rows
 from attnkit.train.choose_model import choose_model
 from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
-from attnkit.train.optimize import average_into, learning_rate, make_optimizer
 from attnkit.train.prepare import data_sha256
 from attnkit.train.sentences import cut_sentences, split_sentences
 
@@ -42,36 +40,6 @@ def test_sentences(text: str, sentences: list[str]) -> None:
 def test_long_sentences_go_on_as_the_next() -> None:
     assert cut_sentences([[1, 2, 3, 4, 5], [6]], 2, 99) == [[1, 2], [3, 4], [5], [6]]
     assert cut_sentences([[1, 2, 3, 4, 5], [6]], 2, 2) == [[1, 2], [3, 4]]
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    settings = Recipe().with_values({"learning_rate": 0.1, "warmup_steps": 4, "schedule": "linear"})
-    assert [learning_rate(settings, step, 14) for step in (0, 1, 3, 4, 9)] == pytest.approx(
-        [0.025, 0.05, 0.1, 0.1, 0.05]
-    )
-    cosine = settings.with_values({"schedule": "cosine"})
-    assert learning_rate(cosine, 6, 14) == pytest.approx(0.1 * (1 + math.cos(math.pi * 0.2)) / 2)
-    constant = settings.with_values({"schedule": "constant"})
-    assert learning_rate(constant, 13, 14) == 0.1
-    short = settings.with_values({"warmup_steps": 100})
-    assert learning_rate(short, 1, 2) == pytest.approx(0.1)
-
-
-def test_weight_decay_leaves_biases_norms_and_embeddings_alone() -> None:
-    model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.LayerNorm(4))
-    optimizer = make_optimizer(model, Recipe().with_values({"learning_rate": 0.1, "weight_decay": 0.3}))
-    decayed = [p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]]
-    assert len(decayed) == 1 and decayed[0] is model[1].weight
-
-
-def test_averaged_weights_follow_slowly() -> None:
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.ones_(model.weight)
-    average = {"weight": torch.zeros(1, 1)}
-    average_into(average, model, 0.9, step=10_000)
-    assert float(average["weight"]) == pytest.approx(0.1)
-    average_into(average, model, 0.9, step=0)
-    assert float(average["weight"]) == pytest.approx(0.1 + 0.9 * 0.9)
 
 
 def test_the_data_choose_and_say_why() -> None:

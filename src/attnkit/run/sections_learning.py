@@ -15,12 +15,14 @@ class OptimizerSettings(Section):
     """What moves the weights, and how its rate is spread over layers and over time."""
 
     optimizer: Literal[
-        "adamw", "adam", "nadam", "radam", "adamax", "sgd", "adagrad", "rmsprop", "adafactor", "muon"
+        "adamw", "adam", "nadam", "radam", "adamax", "sgd", "adagrad", "adadelta", "rmsprop", "adafactor", "muon"
     ] = Field("adamw", description="torch's optimizer of this name (muon moves matrices, adamw beside it the rest)")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd, rmsprop and muon (0: none)")
     nesterov: bool = Field(False, description="look ahead by one step of momentum (sgd, muon)")
     first_moment: float = Field(0.9, ge=0, lt=1, description="decay of the mean of gradients (the adam family)")
-    second_moment: float = Field(0.999, ge=0, lt=1, description="decay of the mean of squares (adam family, rmsprop)")
+    second_moment: float = Field(
+        0.999, ge=0, lt=1, description="decay of the mean of squares (adam family, rmsprop, adadelta)"
+    )
     epsilon: float = Field(1e-8, gt=0, le=1, description="what keeps a division by the root of squares finite")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="learning rate of a layer as a share of that of the layer above it (1: all alike)"
@@ -36,7 +38,10 @@ class OptimizerSettings(Section):
         1.0, gt=0, le=10_000, description="epochs between two falls of a step schedule, and for one of an exponential"
     )
     plateau_patience: int = Field(
-        1, ge=0, le=1000, description="evaluations without a better one before a plateau schedule lowers the rate"
+        1,
+        ge=0,
+        le=1000,
+        description="evaluations without a better one that a plateau schedule bears before it lowers the rate",
     )
     swa_start: float = Field(
         1.0, ge=0, le=1, description="share of the steps after which plain averages of the weights are kept (1: never)"

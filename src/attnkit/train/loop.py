@@ -1,6 +1,5 @@
 """The training loop: batches, steps, evaluations, checkpoints, and an end that does not depend on interruptions."""
 
-import copy
 import math
 import time
 from collections.abc import Sequence
@@ -17,12 +16,14 @@ from attnkit.model.settings import chosen
 from attnkit.run.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
 from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
+from attnkit.train.averaging import make_average
 from attnkit.train.budget import Budget, Pacer
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.objective import Objective
-from attnkit.train.optimize import average_into, learning_rate, optimizer_state, set_optimizer_state
+from attnkit.train.optimizers import optimizer_state, set_optimizer_state
 from attnkit.train.preprocessing import Ids, Preprocessing
+from attnkit.train.schedules import learning_rate
 from attnkit.train.update import NotFiniteError, Rows, Update
 from attnkit.train.watch import alarms, watched
 
@@ -71,7 +72,7 @@ class Loop:
         self.train, self.validation = train, validation
         self.checkpoint, self.say = checkpoint, say
         self.update = Update(model, Objective(task, recipe, train.targets), prepare, train, recipe)
-        self.averaged = copy.deepcopy(model) if chosen(self.settings.ema_decay) else None
+        self.average = make_average(model, recipe)
         self.at = Position()
         self.best: Weights = _copy(model)
         self.lengths = prepare.lengths(train.items)
@@ -167,13 +168,14 @@ class Loop:
             self.at.finished = f"all {self.epochs} epochs are done"
 
     def _step(self, numbers: list[int]) -> None:
-        rate = learning_rate(self.recipe, self.at.step, self.steps)
+        better = [line["best"] for line in self.at.history]
+        rate = learning_rate(self.recipe, self.at.step, self.steps, self.steps_an_epoch, better)
         try:
             value = self.update(numbers, self.at.step, rate)
         except NotFiniteError as error:
             raise self._failed(error) from None
-        if self.averaged is not None:
-            average_into(self.averaged.state_dict(), self.model, chosen(self.settings.ema_decay), self.at.step)
+        if self.average is not None:
+            self.average.add(self.model, self.at.step, self.steps)
         self.at.batch, self.at.step = self.at.batch + 1, self.at.step + 1
         self.at.loss_sum, self.at.loss_steps = self.at.loss_sum + value, self.at.loss_steps + 1
         self.say("step", epoch=self.at.epoch + 1, step=self.at.step, steps=self.steps, loss=value, learning_rate=rate)
@@ -188,7 +190,7 @@ class Loop:
         )
 
     def _evaluate(self) -> None:
-        model = self.averaged if self.averaged is not None else self.model
+        model = self.average.model if self.average is not None else self.model
         logits = predict_logits(model, self.prepare, self.validation.items)
         value = self.task.selection_value(logits, self.validation.targets)
         loss = float(self.task.loss(logits, self.validation.targets))
@@ -238,8 +240,8 @@ class Loop:
         self.at.seconds = self.earlier_seconds + self.clock() - self.started
         groups = {"model": self.model.state_dict(), "best": self.best, "random": random_state()}
         groups["optimizer"] = optimizer_state(self.update.optimizer)
-        if self.averaged is not None:
-            groups["average"] = self.averaged.state_dict()
+        if self.average is not None:
+            groups["average"], groups["averaging"] = self.average.model.state_dict(), self.average.state()
         log_bytes = self.say.log.length_bytes() if self.say.log else 0
         facts = {**asdict(self.at), "log_bytes": log_bytes, "threads": torch.get_num_threads()}
         # JSON has no infinity.
@@ -255,8 +257,8 @@ class Loop:
             self.at = Position(**facts)
             self.earlier_seconds = self.at.seconds
             self.model.load_state_dict(saved.groups["model"])
-            if self.averaged is not None:
-                self.averaged.load_state_dict(saved.groups["average"])
+            if self.average is not None:
+                self.average.restore(saved.groups["average"], saved.groups.get("averaging", {}))
             if "optimizer" in saved.groups:
                 set_optimizer_state(self.update.optimizer, saved.groups["optimizer"])
             self.best = saved.groups["best"]

@@ -11,7 +11,7 @@ from attnkit.model.nonfinite import first_bad_layer
 from attnkit.run.checkpoint import random_state, set_random_state
 from attnkit.run.recipe import Recipe
 from attnkit.train.objective import Batch, Objective
-from attnkit.train.optimize import make_optimizer
+from attnkit.train.optimizers import make_optimizer
 from attnkit.train.preprocessing import Ids, Preprocessing
 
 
