@@ -91,6 +91,14 @@ class TrainSettings(Section):
     accumulate: int = Field(
         1, ge=1, le=4096, description="pieces of a batch that are computed one after another, or by one process each"
     )
+    fit_batch: bool = Field(
+        False, description="find batch_rows by trying how many of the longest texts fit into the memory that is free"
+    )
+    sharded: bool = Field(
+        False,
+        description="of several processes each holds a part of the weights, their gradients and the optimizer's state, "
+        "instead of all of them",
+    )
     batches: Literal["auto", "packed", "sorted"] = Field(
         "auto",
         description="packed: texts drawn at random, their tokens end to end, each attended on its own (transformer or "
@@ -99,12 +107,7 @@ class TrainSettings(Section):
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Auto = Field(
         "auto", description="highest learning rate of the optimizer"
     )
-    weight_decay: float = Field(
-        0.01,
-        ge=0,
-        le=10,
-        description="weight decay, on matrices alone: decoupled in adamw, nadam, radam, adafactor and muon",
-    )
+    weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled weight decay, on matrices alone")
     schedule: Literal["constant", "step", "exponential", "cosine", "linear", "inverse_root", "one_cycle", "plateau"] = (
         Field("cosine", description="how the learning rate falls after the warm-up, over all epochs")
     )
