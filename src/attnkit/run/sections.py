@@ -107,7 +107,12 @@ class TrainSettings(Section):
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Auto = Field(
         "auto", description="highest learning rate of the optimizer"
     )
-    weight_decay: float = Field(0.01, ge=0, le=10, description="decoupled weight decay, on matrices alone")
+    weight_decay: float = Field(
+        0.01,
+        ge=0,
+        le=10,
+        description="weight decay, on matrices alone: decoupled in adamw, nadam, radam, adafactor and muon",
+    )
     schedule: Literal["constant", "step", "exponential", "cosine", "linear", "inverse_root", "one_cycle", "plateau"] = (
         Field("cosine", description="how the learning rate falls after the warm-up, over all epochs")
     )
