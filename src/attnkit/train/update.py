@@ -12,7 +12,14 @@ from attnkit.run.checkpoint import random_state, set_random_state
 from attnkit.run.recipe import Recipe
 from attnkit.train.objective import Batch, Objective
 from attnkit.train.optimizers import make_optimizer
+from attnkit.train.parallel.pieces import deal, stream
+from attnkit.train.parallel.processes import current
+from attnkit.train.parallel.sharing import norm_of, share
+from attnkit.train.precision import autocast, make_scaler
 from attnkit.train.preprocessing import Ids, Preprocessing
+
+# A scaled gradient that is not finite is the scale's fault down to here, and then the model's.
+_LEAST_SCALE = 2.0**-10
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,22 @@ class NotFiniteError(Exception):
         self.what, self.numbers, self.where = what, numbers, where
 
 
+@dataclass(frozen=True)
+class _Computed:
+    """One piece that was computed: its rows, its loss, and the random state before it."""
+
+    rows: Sequence[int]
+    batch: Batch
+    loss: float
+    before: dict[str, Tensor]
+
+
 class Update:
     """Moves `model` by the gradient of `objective` on one batch.
 
-    A batch of B rows may be cut into `accumulate` pieces. Each piece then draws its dropout from a stream of its own,
-    named by (seed, step, number of the piece), so that it does not matter which process computes it, or when.
+    A batch of B rows may be cut into `accumulate` pieces, which the processes of a group share. Each piece then draws
+    its dropout from a stream of its own, named by (seed, step, number of the piece), so that it does not matter which
+    process computes it, or when; the gradient is that of the mean over all rows, whatever the sizes of the pieces.
     """
 
     def __init__(
@@ -47,12 +65,18 @@ class Update:
     ) -> None:
         self.model, self.objective, self.prepare, self.train = model, objective, prepare, train
         self.settings = recipe.train
+        self.processes = current()
+        # Before the optimizer is made: it moves what a process holds.
+        self.sharing = share(model, objective, self.processes, self.settings.sharded)
         self.optimizer = make_optimizer(model, recipe)
+        self.scaler = make_scaler(self.settings.precision)
         # Only what was settled on packs: a run that was begun before there was a choice goes on as it began.
         self.packs = self.settings.batches == "packed"
 
     def __call__(self, numbers: Sequence[int], step: int, rate: float) -> float:
         """Take step number `step` at learning rate `rate` on the rows `numbers`, and give their mean loss.
+
+        In float16 a step whose scaled gradient overflows is left out, and the scale lowered.
 
         Raises: NotFiniteError where the loss or a gradient is not finite; the weights are then as before.
         """
@@ -60,50 +84,61 @@ class Update:
             group["lr"] = rate * group.get("rate_factor", 1.0)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        pieces = cut(numbers, self.settings.accumulate)
-        value = 0.0
-        for number, piece in enumerate(pieces):
-            if len(pieces) > 1:
-                torch.manual_seed(stream(self.settings.seed, step, number))
-            value += self._backward(piece, len(piece) / len(numbers))
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm or math.inf))
-        if not math.isfinite(norm):
-            bad = [n for n, p in self.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-            where = f"the gradients concerned are {', '.join(bad[:3])}"
+        value, worst = self._gradient(numbers, step)
+        value, bad = self.processes.sums(value, float(not math.isfinite(worst.loss)))
+        if bad:
+            raise self._loss_error(worst)
+        self.scaler.unscale_(self.optimizer)
+        norm = norm_of(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm or math.inf))
+        if not math.isfinite(norm) and not (self.scaler.is_enabled() and self.scaler.get_scale() > _LEAST_SCALE):
+            bad_names = [n for n, p in self.model.named_parameters() if p.grad is not None and not _finite(p.grad)]
+            where = f"the gradients concerned are {', '.join(bad_names[:3])}"
             raise NotFiniteError("a gradient is not finite", numbers, where)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         return value
 
-    def _backward(self, numbers: Sequence[int], share: float) -> float:
-        """Add `share` of the gradient of the mean loss over the rows `numbers`, and give that part of the loss."""
-        before = random_state()
-        batch = self.batch(numbers)
-        with self.precision():
-            loss = self.objective(self.model, batch)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            set_random_state(before)
-            with self.precision():
-                where = first_bad_layer(self.model, *batch.inputs)
-            raise NotFiniteError(f"the loss is {value}", numbers, where)
-        (loss * share).backward()
-        return value * share
+    def _gradient(self, numbers: Sequence[int], step: int) -> tuple[float, _Computed]:
+        """Compute this process's pieces: its part of the mean loss, and the piece of the first loss that is not finite.
+
+        All are computed to the end, since the other processes wait for their gradients.
+        """
+        pieces, value = deal(numbers, self.settings.accumulate, self.processes), 0.0
+        worst: _Computed | None = None
+        for place, piece in enumerate(pieces):
+            if self.settings.accumulate > 1:
+                torch.manual_seed(stream(self.settings.seed, step, piece.number))
+            before, batch = random_state(), self.batch(piece.rows)
+            with self.sharing.piece(last=place == len(pieces) - 1):
+                with autocast(self.settings.precision):
+                    loss = self.sharing.loss(batch)
+                # Gradients are averaged over processes.
+                self.scaler.scale(loss * piece.share * self.processes.size).backward()
+            done = _Computed(piece.rows, batch, float(loss.detach()), before)
+            value += done.loss * piece.share if piece.share else 0.0
+            if worst is None or (math.isfinite(worst.loss) and not math.isfinite(done.loss)):
+                worst = done
+        self.sharing.settled()
+        if self.settings.accumulate > 1:
+            # Whoever draws next draws the same in every process.
+            torch.manual_seed(stream(self.settings.seed, step, self.settings.accumulate))
+        assert worst is not None
+        return value, worst
+
+    def _loss_error(self, worst: _Computed) -> NotFiniteError:
+        """The error of the first process whose loss is not finite; all look, as they may need one another's weights."""
+        set_random_state(worst.before)
+        with autocast(self.settings.precision):
+            where = first_bad_layer(self.model, *worst.batch.inputs)
+        told = self.processes.told((worst.loss, list(worst.rows), where))
+        loss, rows, where = next(one for one in told if not math.isfinite(one[0]))
+        return NotFiniteError(f"the loss is {loss}", rows, where)
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The rows `numbers` of the training split as a batch."""
         gather = self.prepare.pack if self.packs else self.prepare.collate
         return Batch(gather([self.train.items[number] for number in numbers]), self.train.targets[list(numbers)])
 
-    def precision(self) -> torch.autocast:
-        """The autocast of a training step."""
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
-
-def cut(numbers: Sequence[int], pieces: int) -> list[Sequence[int]]:
-    """`numbers` dealt out to at most `pieces` pieces, none of them empty, as like one another as can be."""
-    return [numbers[start::pieces] for start in range(min(pieces, len(numbers)))]
-
-
-def stream(seed: int, step: int, piece: int) -> int:
-    """The seed of the random numbers of one piece of one step."""
-    return (seed * 1_000_003 + step) * 4_099 + piece
+def _finite(x: Tensor) -> bool:
+    return bool(x.isfinite().all())
