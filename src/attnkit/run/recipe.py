@@ -52,10 +52,11 @@ class Recipe(Section):
 
         Raises: UsageError on an unknown name (naming the nearest) or a value its field refuses.
         """
-        tables = self.to_plain()
+        # What nobody set stays so, for a start to settle.
+        tables = self.model_dump(mode="json", exclude_unset=True)
         for name, value in values.items():
             section, field = find_field(name)
-            tables[section][field] = value
+            tables.setdefault(section, {})[field] = value
         return recipe_from_plain(tables, "the options", allow_code=allow_code)
 
 

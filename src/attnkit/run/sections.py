@@ -41,8 +41,8 @@ class DataSettings(Section):
 class TokenSettings(Section):
     """How a text becomes numbers; fitted on the training split alone."""
 
-    tokenizer: Literal["auto", "word", "bpe", "chars"] = Field(
-        "auto", description="word, bpe (bytes) or chars (characters, for Chinese)"
+    tokenizer: Literal["auto", "word", "bpe", "chars", "given"] = Field(
+        "auto", description="word, bpe (bytes), chars (characters, for Chinese), or given (that of start.start_from)"
     )
     vocabulary_size: Annotated[int, Field(ge=4, le=4_000_000)] | Auto = Field(
         "auto", description="most entries of the vocabulary"

@@ -19,8 +19,9 @@ def choose_tokens(choices: Choices, rows: int) -> None:
         choices.settle("tokens.min_count", 5, f"words seen less than five times in {rows} texts are noise")
 
 
-def choose_lengths(choices: Choices, counts: Sequence[int], paired: bool) -> None:
-    """Settle hierarchy and limits from the token counts of the training texts."""
+def choose_lengths(choices: Choices, counts: Sequence[int], paired: bool, longest: int | None = None) -> None:
+    """Settle hierarchy and limits from the token counts of the training texts; `longest` is what a start can read."""
+    longest = LONGEST_TOKENS if longest is None else min(longest, LONGEST_TOKENS)
     ordered = sorted(counts)
     median = int(statistics.median(ordered)) if ordered else 0
     most = ordered[-1] if ordered else 1
@@ -33,10 +34,10 @@ def choose_lengths(choices: Choices, counts: Sequence[int], paired: bool) -> Non
     )
     if choices.recipe.model.hierarchical is True:
         choices.settle("tokens.max_tokens", 100_000, "the limits on sentences decide")
-    elif most <= LONGEST_TOKENS:
+    elif most <= longest:
         choices.settle("tokens.max_tokens", max(1, most), "the longest training text; none is cut")
     else:
-        limit = max(8, min(nearly_all, LONGEST_TOKENS))
+        limit = min(longest, max(8, min(nearly_all, longest)))
         cut = sum(count > limit for count in counts)
         choices.settle("tokens.max_tokens", limit, f"{cut} of {len(counts)} training texts are longer and are cut")
     choices.settle("tokens.max_sentences", 100, "about the longest review; only hierarchical models read it")

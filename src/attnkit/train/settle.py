@@ -12,6 +12,7 @@ from attnkit.train.choose_batches import choose_batch_rows, choose_batches
 from attnkit.train.choose_model import choose_model
 from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
+from attnkit.train.start import settle_start
 
 
 def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -> tuple[Choices, TextTokenizer]:
@@ -21,24 +22,13 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     """
     texts = [text for row in train for text in (row.text, row.pair) if text]
     choices = Choices(recipe)
-    kind = kind_for(texts) if recipe.tokens.tokenizer == "auto" else recipe.tokens.tokenizer
-    choices.settle(
-        "tokens.tokenizer", kind, "most letters are of a script without spaces" if kind == "chars" else "words"
-    )
-    choose_tokens(choices, len(train))
-    tokens = choices.recipe.tokens
-    tokenizer = fit(
-        kind,
-        texts,
-        vocabulary_size=chosen(tokens.vocabulary_size),
-        lowercase=chosen(tokens.lowercase),
-        min_count=chosen(tokens.min_count),
-    )
+    start = settle_start(choices, len(train), allow_code)
+    tokenizer = _fitted(choices, texts, len(train)) if start is None else start.tokenizer
     paired = train[0].pair is not None
     counts = [len(ids) for ids in tokenizer.encode_all([row.text for row in train])]
     if paired:
         counts = [len(ids) for ids in tokenizer.encode_pair([r.text for r in train], [r.pair or "" for r in train])]
-    choose_lengths(choices, counts, paired)
+    choose_lengths(choices, counts, paired, start.longest_tokens if start is not None else None)
     median = sorted(counts)[len(counts) // 2]
     choose_model(choices, len(train), median)
     choose_batch_rows(choices, len(train))
@@ -47,3 +37,20 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     if choices.recipe.model.hierarchical is True and paired:
         raise UsageError("hierarchical models read one text, not pairs; set model.hierarchical = false")
     return choices, tokenizer
+
+
+def _fitted(choices: Choices, texts: Sequence[str], rows: int) -> TextTokenizer:
+    recipe = choices.recipe
+    kind = kind_for(texts) if recipe.tokens.tokenizer == "auto" else recipe.tokens.tokenizer
+    choices.settle(
+        "tokens.tokenizer", kind, "most letters are of a script without spaces" if kind == "chars" else "words"
+    )
+    choose_tokens(choices, rows)
+    tokens = choices.recipe.tokens
+    return fit(
+        kind,
+        texts,
+        vocabulary_size=chosen(tokens.vocabulary_size),
+        lowercase=chosen(tokens.lowercase),
+        min_count=chosen(tokens.min_count),
+    )

@@ -25,6 +25,7 @@ from attnkit.train.prepare import Source, check_cut
 from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.saved_model import save_model
 from attnkit.train.settle import settle
+from attnkit.train.start import begin
 from attnkit.train.shares import rows_wanted
 from attnkit.train.update import Rows
 
@@ -102,6 +103,8 @@ def train_splits(
         predict_logits(model, prepare, [max(train.items, key=len)])
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if not (folder / "checkpoint.safetensors").exists():
+        begin(model, recipe, prepare.tokenizer, task, root, say, allow_code)
     if announce is None or announce["fold"] == 1:
         check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
     baselines: list[dict[str, Any]] = []
