@@ -4,14 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnkit.data.split import make_splits
 from attnkit.errors import UsageError
 from attnkit.run.recipe import Recipe, dump_recipe, recipe_from_plain, save_recipe
+from attnkit.train.assemble import labeled_only, split_source
 from attnkit.train.events import Event, Say
 from attnkit.train.prepare import read_source
 from attnkit.train.settle import settle
-from attnkit.train.shares import rows_wanted
-from attnkit.train.single import labeled_only
 
 # How the sentence about each inferred field begins.
 _BEGINS = {"data.text": "The text", "data.label": "The label is", "data.kind": "Each row has"}
@@ -46,16 +44,7 @@ def propose(data: str | os.PathLike[str], **overrides: object) -> Proposal:
     wanted = recipe_from_plain({}, "the defaults").with_values({**overrides, "data.path": os.fspath(data)})
     source = read_source(wanted, say)
     inferred = tuple(said)
-    settings = wanted.data
-    splits = make_splits(
-        dict(source.tables),
-        source.schema,
-        settings.validation,
-        settings.test,
-        settings.split_seed,
-        settings.validation_order,
-    )
-    choices, _ = settle(wanted, labeled_only(rows_wanted(splits, wanted), say).train)
+    choices, _ = settle(wanted, labeled_only(split_source(source, wanted), say).train)
     found = {"data.text": source.schema.text, "data.label": source.schema.label, "data.kind": source.schema.kind}
     recipe = choices.recipe.with_values(found)
     reasons = {name: reason for name, begins in _BEGINS.items() if (reason := _one_of(inferred, begins))}

@@ -4,30 +4,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from attnkit.data.examples import Example
-from attnkit.data.split import Splits, make_splits, split_ids
-from attnkit.errors import UsageError
+from attnkit.data.split import Splits
 from attnkit.model.baselines import run_baselines
-from attnkit.model.build import build_model
 from attnkit.model.settings import chosen
-from attnkit.run.recipe import Recipe, load_recipe, save_recipe
-from attnkit.run.record import write_record
+from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
 from attnkit.task.metrics import Measure
+from attnkit.train.assemble import assemble, split_source
 from attnkit.train.budget import Budget
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.loop import Loop, predict_logits
-from attnkit.train.prepare import Source, check_cut
-from attnkit.train.preprocessing import Preprocessing
+from attnkit.train.prepare import Source
 from attnkit.train.saved_model import save_model
-from attnkit.train.settle import settle
-from attnkit.train.start import begin
-from attnkit.train.shares import rows_wanted
-from attnkit.train.update import Rows
 
 
 @dataclass
@@ -57,19 +49,10 @@ def train_once(
     budget: Budget | None = None,
 ) -> Results | None:
     """Split, train, choose on validation, then read the test split once; None where Ctrl-C came first."""
-    splits = make_splits(
-        dict(source.tables),
-        source.schema,
-        recipe.data.validation,
-        recipe.data.test,
-        recipe.data.split_seed,
-        recipe.data.validation_order,
-    )
+    splits = split_source(source, recipe)
     for note in splits.notes:
         say("said", sentence=note)
-    return train_splits(
-        folder, folder, recipe, rows_wanted(splits, recipe), source, say, ctrl_c, allow_code, budget=budget
-    )
+    return train_splits(folder, folder, recipe, splits, source, say, ctrl_c, allow_code, budget=budget)
 
 
 def train_splits(
@@ -85,28 +68,11 @@ def train_splits(
     budget: Budget | None = None,
 ) -> Results | None:
     """Train on given splits inside `folder`; the recipe, once complete, is saved in `root`."""
-    splits = labeled_only(splits, say)
-    task = source.task.fitted(splits.train)
-    # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
-    if not all((root / name).exists() for name in ("recipe.toml", "data.json")):
-        write_record(root / "data.json", data_record(source, splits))
-    recipe, prepare = _preprocess(root, folder, recipe, splits.train, say, allow_code)
-    torch.manual_seed(recipe.train.seed)
-    try:
-        model = build_model(recipe.model, prepare.tokenizer.size, task.outputs, allow_code=allow_code)
-        if recipe.train.batches == "packed" and (reason := model.refuses_packing()):
-            raise ValueError(f'the texts cannot be packed: {reason}; set train.batches = "sorted"')
-        parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-        rows = {name: _rows(part, prepare, task) for name, part in parts.items()}
-        train, validation, test = rows.values()
-        # An operator may refuse what only the data shows, such as texts longer than it was built for.
-        predict_logits(model, prepare, [max(train.items, key=len)])
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if not (folder / "checkpoint.safetensors").exists():
-        begin(model, recipe, prepare.tokenizer, task, root, say, allow_code)
-    if announce is None or announce["fold"] == 1:
-        check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
+    made = assemble(
+        root, folder, recipe, splits, source, say, allow_code, quiet=announce is not None and announce["fold"] > 1
+    )
+    recipe, splits, task, prepare, model = made.recipe, made.splits, made.task, made.prepare, made.model
+    train, validation, test = made.train, made.validation, made.test
     baselines: list[dict[str, Any]] = []
     if budget is not None:
         if recipe.evaluate.baselines and splits.test:
@@ -153,67 +119,3 @@ def measure_baselines(splits: Splits, task: Task, say: Say) -> list[dict[str, An
         {"name": one.name, "seconds": one.seconds, "measures": {n: m.to_dict() for n, m in one.measures.items()}}
         for one in found
     ]
-
-
-def data_record(source: Source, splits: Splits) -> dict[str, Any]:
-    """What data.json holds: where the data stood, its hash, its schema and the rows of each split."""
-    return {
-        "path": str(source.path.absolute()),
-        "sha256": source.sha256,
-        "schema": source.schema.to_dict(),
-        "splits": split_ids(splits),
-        "notes": list(splits.notes),
-    }
-
-
-def labeled_only(splits: Splits, say: Say) -> Splits:
-    """The splits without rows that cannot be trained on or measured.
-
-    Raises: UsageError where no training or no validation row remains.
-    """
-    kept = {}
-    for name in ("train", "validation", "test"):
-        rows: list[Example] = getattr(splits, name)
-        kept[name] = [row for row in rows if row.label is not None and (name == "test" or row.text.strip())]
-        if len(kept[name]) < len(rows):
-            say("said", sentence=f"{len(rows) - len(kept[name])} {name} rows without a label or a text are left out")
-    if not kept["train"] or not kept["validation"]:
-        empty = "train" if not kept["train"] else "validation"
-        raise UsageError(f"no {empty} row with a label and a text is left; give more rows, or another data.validation")
-    return Splits(kept["train"], kept["validation"], kept["test"], splits.notes)
-
-
-def _rows(examples: list[Example], prepare: Preprocessing, task: Task) -> Rows:
-    items = prepare.encode([example.text for example in examples], [example.pair for example in examples])
-    return Rows(items, task.targets(examples), [example.place for example in examples])
-
-
-def _preprocess(
-    root: Path, folder: Path, recipe: Recipe, train: list[Example], say: Say, allow_code: bool
-) -> tuple[Recipe, Preprocessing]:
-    stored = root / "recipe.toml"
-    if stored.exists():
-        recipe = load_recipe(stored, allow_code=None)
-        if (folder / "model" / "tokenizer.json").exists():
-            return recipe, Preprocessing.load(folder / "model", _limits(recipe))
-    choices, tokenizer = settle(recipe, train, allow_code)
-    recipe = choices.recipe
-    prepare = Preprocessing(tokenizer, **_limits(recipe))
-    (folder / "model").mkdir(parents=True, exist_ok=True)
-    prepare.save(folder / "model")
-    if not stored.exists():
-        for name, reason in choices.reasons.items():
-            section, entry = name.split(".")
-            value = getattr(getattr(recipe, section), entry)
-            say("choice", field=name, value=value, reason=reason)
-        save_recipe(stored, recipe, choices.reasons)
-    return recipe, prepare
-
-
-def _limits(recipe: Recipe) -> dict[str, Any]:
-    return {
-        "max_tokens": chosen(recipe.tokens.max_tokens),
-        "hierarchical": chosen(recipe.model.hierarchical),
-        "max_sentences": chosen(recipe.tokens.max_sentences),
-        "max_sentence_tokens": recipe.tokens.max_sentence_tokens,
-    }

@@ -1,0 +1,152 @@
+"""From splits to what a training holds: the complete recipe, the preprocessing, the network and encoded rows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from attnkit.data.examples import Example
+from attnkit.data.split import Splits, make_splits, split_ids
+from attnkit.errors import UsageError
+from attnkit.model.build import build_model
+from attnkit.model.settings import chosen
+from attnkit.run.recipe import Recipe, load_recipe, save_recipe
+from attnkit.run.record import write_record
+from attnkit.task.base import Task
+from attnkit.train.events import Say
+from attnkit.train.loop import predict_logits
+from attnkit.train.prepare import Source, check_cut
+from attnkit.train.preprocessing import Preprocessing
+from attnkit.train.settle import settle
+from attnkit.train.shares import rows_wanted
+from attnkit.train.start import begin
+from attnkit.train.update import Rows
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What a training is made of, before the first step."""
+
+    recipe: Recipe
+    splits: Splits
+    task: Task
+    prepare: Preprocessing
+    model: nn.Module
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+def split_source(source: Source, recipe: Recipe) -> Splits:
+    """The rows of `source` as `recipe` splits them, as many as it wants."""
+    data = recipe.data
+    splits = make_splits(
+        dict(source.tables), source.schema, data.validation, data.test, data.split_seed, data.validation_order
+    )
+    return rows_wanted(splits, recipe)
+
+
+def assemble(
+    root: Path,
+    folder: Path,
+    recipe: Recipe,
+    splits: Splits,
+    source: Source,
+    say: Say,
+    allow_code: bool = False,
+    quiet: bool = False,
+) -> Assembled:
+    """What training on these splits holds; the recipe and the record of the data go to `root`, if not there already.
+
+    The tokenizer goes to `folder`. With `quiet` texts that the limit on length cuts are not reported.
+
+    Raises: UsageError where no row can be trained on, or the recipe asks for what these rows or the model cannot give.
+    """
+    splits = labeled_only(splits, say)
+    task = source.task.fitted(splits.train)
+    # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
+    if not all((root / name).exists() for name in ("recipe.toml", "data.json")):
+        write_record(root / "data.json", data_record(source, splits))
+    recipe, prepare = _preprocess(root, folder, recipe, splits.train, say, allow_code)
+    torch.manual_seed(recipe.train.seed)
+    try:
+        model = build_model(recipe.model, prepare.tokenizer.size, task.outputs, allow_code=allow_code)
+        if recipe.train.batches == "packed" and (reason := model.refuses_packing()):
+            raise ValueError(f'the texts cannot be packed: {reason}; set train.batches = "sorted"')
+        parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+        rows = {name: _rows(part, prepare, task) for name, part in parts.items()}
+        # An operator may refuse what only the data shows, such as texts longer than it was built for.
+        predict_logits(model, prepare, [max(rows["train"].items, key=len)])
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if not (folder / "checkpoint.safetensors").exists():
+        begin(model, recipe, prepare.tokenizer, task, root, say, allow_code)
+    if not quiet:
+        check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
+    return Assembled(recipe, splits, task, prepare, model, rows["train"], rows["validation"], rows["test"])
+
+
+def data_record(source: Source, splits: Splits) -> dict[str, Any]:
+    """What data.json holds: where the data stood, its hash, its schema and the rows of each split."""
+    return {
+        "path": str(source.path.absolute()),
+        "sha256": source.sha256,
+        "schema": source.schema.to_dict(),
+        "splits": split_ids(splits),
+        "notes": list(splits.notes),
+    }
+
+
+def labeled_only(splits: Splits, say: Say) -> Splits:
+    """The splits without rows that cannot be trained on or measured.
+
+    Raises: UsageError where no training or no validation row remains.
+    """
+    kept = {}
+    for name in ("train", "validation", "test"):
+        rows: list[Example] = getattr(splits, name)
+        kept[name] = [row for row in rows if row.label is not None and (name == "test" or row.text.strip())]
+        if len(kept[name]) < len(rows):
+            say("said", sentence=f"{len(rows) - len(kept[name])} {name} rows without a label or a text are left out")
+    if not kept["train"] or not kept["validation"]:
+        empty = "train" if not kept["train"] else "validation"
+        raise UsageError(f"no {empty} row with a label and a text is left; give more rows, or another data.validation")
+    return Splits(kept["train"], kept["validation"], kept["test"], splits.notes)
+
+
+def _rows(examples: list[Example], prepare: Preprocessing, task: Task) -> Rows:
+    items = prepare.encode([example.text for example in examples], [example.pair for example in examples])
+    return Rows(items, task.targets(examples), [example.place for example in examples])
+
+
+def _preprocess(
+    root: Path, folder: Path, recipe: Recipe, train: list[Example], say: Say, allow_code: bool
+) -> tuple[Recipe, Preprocessing]:
+    stored = root / "recipe.toml"
+    if stored.exists():
+        recipe = load_recipe(stored, allow_code=None)
+        if (folder / "model" / "tokenizer.json").exists():
+            return recipe, Preprocessing.load(folder / "model", _limits(recipe))
+    choices, tokenizer = settle(recipe, train, allow_code)
+    recipe = choices.recipe
+    prepare = Preprocessing(tokenizer, **_limits(recipe))
+    (folder / "model").mkdir(parents=True, exist_ok=True)
+    prepare.save(folder / "model")
+    if not stored.exists():
+        for name, reason in choices.reasons.items():
+            section, entry = name.split(".")
+            value = getattr(getattr(recipe, section), entry)
+            say("choice", field=name, value=value, reason=reason)
+        save_recipe(stored, recipe, choices.reasons)
+    return recipe, prepare
+
+
+def _limits(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "max_tokens": chosen(recipe.tokens.max_tokens),
+        "hierarchical": chosen(recipe.model.hierarchical),
+        "max_sentences": chosen(recipe.tokens.max_sentences),
+        "max_sentence_tokens": recipe.tokens.max_sentence_tokens,
+    }
