@@ -81,7 +81,7 @@ def tiles(
         a_BHRS = map_rows(spec, call, some)
         where = some_queries(call.where, some)
         logit = _largest_logit(spec, call, some, where) if "largest_logit" in wanted and scores_pairs(spec) else None
-        met = _met(spec, where, a_BHRS.shape) if "entropy_share" in wanted and tells_who_meets(spec) else None
+        met = met_keys(spec, where, a_BHRS.shape) if "entropy_share" in wanted and tells_who_meets(spec) else None
         rows = slice(start, start + len(some))
         for item in range(B):
             own_logit, own_met = (None if x is None else x[item] for x in (logit, met))
@@ -234,7 +234,7 @@ def _largest_logit(spec: Attention, call: Call, index: Tensor, where: Where) -> 
     return (scores if allowed is None else scores.masked_fill(~allowed, HIDDEN)).amax(-1)
 
 
-def _met(spec: Attention, where: Where, shape: torch.Size) -> Tensor:
+def met_keys(spec: Attention, where: Where, shape: torch.Size) -> Tensor:
     """Number of keys that each query may see, (B, H, R)."""
     return _meets(spec, where).expand(shape).sum(-1)
 

@@ -1,5 +1,8 @@
 """Tokens to vectors: learned rows, with the row of padding held at zero."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -39,3 +42,18 @@ class Embedding(nn.Module):
             hidden = torch.rand(ids_BT.shape, device=ids_BT.device) < self.word_dropout
             ids_BT = ids_BT.masked_fill(hidden & (ids_BT > self.spared), UNKNOWN)
         return self.dropout(self.rows(ids_BT))
+
+
+@contextmanager
+def changed(model: nn.Module, change: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
+    """While the block runs, every Embedding inside `model` gives change(ids, x) in place of x = E[ids]."""
+
+    def hook(module: nn.Module, given: tuple[Tensor, ...], x: Tensor) -> Tensor:
+        return change(given[0], x)
+
+    held = [module.register_forward_hook(hook) for module in model.modules() if isinstance(module, Embedding)]
+    try:
+        yield
+    finally:
+        for one in held:
+            one.remove()

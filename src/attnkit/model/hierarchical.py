@@ -41,8 +41,7 @@ class HierarchicalClassifier(nn.Module):
         if torch.compiler.is_exporting():
             found_BNM = self.sentence(ids_RT, keep_RT).unflatten(0, keep_BN.shape)
         else:
-            # The first sentence always counts as real: an LSTM refuses a batch of none.
-            real_R = torch.cat([keep_BN.new_ones(keep_BN.shape[0], 1), keep_BN[:, 1:]], 1).flatten()
+            real_R = computed(keep_BN).flatten()
             found_RM = self.sentence(ids_RT[real_R], keep_RT[real_R])
             blank = found_RM.new_zeros(real_R.shape[0], found_RM.shape[1])
             found_BNM = blank.masked_scatter(real_R.unsqueeze(-1), found_RM).unflatten(0, keep_BN.shape)
@@ -59,3 +58,8 @@ class HierarchicalClassifier(nn.Module):
         if self.words is not None:
             x_RTM = self.words(x_RTM, keep_RT)
         return self.dropout(self.word_summary(x_RTM, keep_RT))
+
+
+def computed(keep_BN: Tensor) -> Tensor:
+    """Which sentences are computed, (B, N): the real ones, and always the first, as an LSTM refuses a batch of none."""
+    return torch.cat([keep_BN.new_ones(keep_BN.shape[0], 1), keep_BN[:, 1:]], 1)
