@@ -10,6 +10,8 @@ from attnkit.errors import UsageError
 from attnkit.run.directory import PARTIAL, Run
 
 _MARKS = ("recipe.toml", "metrics.json", "model/model.json")
+# What a directory of `attn tune` holds, which is not a run though it is made like one.
+STUDY_MARK = "study.json"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ def list_runs(folder: str | os.PathLike[str] = "runs") -> list[RunLine]:
 
 def is_run(place: Path) -> bool:
     """True where `place` is a run directory, finished or not."""
-    return place.is_dir() and (place.name.endswith(PARTIAL) or any((place / name).is_file() for name in _MARKS))
+    if not place.is_dir() or (place / STUDY_MARK).is_file():
+        return False
+    return place.name.endswith(PARTIAL) or any((place / name).is_file() for name in _MARKS)
 
 
 def run_line(place: Path) -> RunLine:
