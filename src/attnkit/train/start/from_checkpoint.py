@@ -33,6 +33,8 @@ def start_from_checkpoint(folder: Path) -> Start:
     left: set[str] = set()
     for name, value in _tensors(folder).items():
         ours = our_name(family, name)
+        if name.endswith("position_ids"):
+            continue
         if ours is None:
             left.add(_part(name))
         else:
