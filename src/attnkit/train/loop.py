@@ -71,13 +71,14 @@ class Loop:
         self.settings = recipe.train
         self.train, self.validation = train, validation
         self.checkpoint, self.say = checkpoint, say
-        self.update = Update(model, Objective(task, recipe, train.targets), prepare, train, recipe)
+        objective = Objective(task, recipe, train.targets, train.lessons, train.unlabeled)
+        self.update = Update(model, objective, prepare, train, recipe)
         self.average = make_average(model, recipe)
         self.at = Position()
         self.best: Weights = _copy(model)
         self.lengths = prepare.lengths(train.items)
         self.epochs = chosen(self.settings.epochs)
-        self.steps_an_epoch = len(self._batches(0))
+        self.steps_an_epoch = len(self.batches(0))
         self.unwatched = ""
         self.budget = budget
         self.clock = budget.clock if budget is not None else time.monotonic
@@ -101,7 +102,7 @@ class Loop:
         pacer = self._pacer()
         ctrl_c.gentle = True
         while not self.at.finished:
-            epoch, batches = self.at.epoch, self._batches(self.at.epoch)
+            epoch, batches = self.at.epoch, self.batches(self.at.epoch)
             while self.at.epoch == epoch and not self.at.finished:
                 if ctrl_c.asked:
                     self._save()
@@ -155,7 +156,8 @@ class Loop:
         self.say("said", sentence=f"the time allows {steps:,} steps, {share}")
         return True
 
-    def _batches(self, epoch: int) -> list[list[int]]:
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Row numbers of the training split in the batches of an epoch, the same whenever it is asked."""
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
         draw = random_batches if self.update.packs else bucket_batches
         return draw(self.lengths, chosen(self.settings.batch_rows), generator=generator)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from attnkit.model.nonfinite import first_bad_layer
 from attnkit.run.checkpoint import random_state, set_random_state
 from attnkit.run.recipe import Recipe
+from attnkit.train.altered import Altered
+from attnkit.train.lessons import Lessons
 from attnkit.train.objective import Batch, Objective
 from attnkit.train.optimizers import make_optimizer
 from attnkit.train.parallel.pieces import deal, stream
@@ -17,6 +19,7 @@ from attnkit.train.parallel.processes import current
 from attnkit.train.parallel.sharing import norm_of, share
 from attnkit.train.precision import autocast, make_scaler
 from attnkit.train.preprocessing import Ids, Preprocessing
+from attnkit.train.unlabeled import Unlabeled
 
 # A scaled gradient that is not finite is the scale's fault down to here, and then the model's.
 _LEAST_SCALE = 2.0**-10
@@ -24,11 +27,17 @@ _LEAST_SCALE = 2.0**-10
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded texts with their targets and the places (file:line) they came from."""
+    """Encoded texts with their targets and the places (file:line) they came from.
+
+    Beside them, where the recipe asks for it: noise on the texts, what a teacher says of them, texts without labels.
+    """
 
     items: Sequence[Ids]
     targets: Tensor
     places: Sequence[str]
+    altered: Altered | None = None
+    lessons: Lessons | None = None
+    unlabeled: Unlabeled | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -108,7 +117,7 @@ class Update:
         for place, piece in enumerate(pieces):
             if self.settings.accumulate > 1:
                 torch.manual_seed(stream(self.settings.seed, step, piece.number))
-            before, batch = random_state(), self.batch(piece.rows)
+            before, batch = random_state(), self.batch(piece.rows, step)
             with self.sharing.piece(last=place == len(pieces) - 1):
                 with autocast(self.settings.precision):
                     loss = self.sharing.loss(batch)
@@ -134,10 +143,13 @@ class Update:
         loss, rows, where = next(one for one in told if not math.isfinite(one[0]))
         return NotFiniteError(f"the loss is {loss}", rows, where)
 
-    def batch(self, numbers: Sequence[int]) -> Batch:
-        """The rows `numbers` of the training split as a batch."""
+    def batch(self, numbers: Sequence[int], step: int) -> Batch:
+        """The rows `numbers` of the training split as a batch of this step."""
         gather = self.prepare.pack if self.packs else self.prepare.collate
-        return Batch(gather([self.train.items[number] for number in numbers]), self.train.targets[list(numbers)])
+        items = [self.train.items[number] for number in numbers]
+        if self.train.altered is not None:
+            items = self.train.altered.items(numbers, step, items)
+        return Batch(gather(items), self.train.targets[list(numbers)], tuple(numbers))
 
 
 def _finite(x: Tensor) -> bool:
