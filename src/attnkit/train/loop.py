@@ -19,6 +19,7 @@ from attnkit.task.base import Task
 from attnkit.train.averaging import make_average
 from attnkit.train.budget import Budget, Pacer
 from attnkit.train.events import Say
+from attnkit.train.freezing import Freezing
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.objective import Objective
 from attnkit.train.optimizers import optimizer_state, set_optimizer_state
@@ -72,6 +73,9 @@ class Loop:
         self.train, self.validation = train, validation
         self.checkpoint, self.say = checkpoint, say
         objective = Objective(task, recipe, train.targets, train.lessons, train.unlabeled)
+        # Before the update: what learns at first is known when processes begin to share gradients.
+        self.freezing = Freezing(model, recipe.start)
+        self.freezing.at(0)
         self.update = Update(model, objective, prepare, train, recipe)
         self.average = make_average(model, recipe)
         self.at = Position()
@@ -172,6 +176,8 @@ class Loop:
     def _step(self, numbers: list[int]) -> None:
         better = [line["best"] for line in self.at.history]
         rate = learning_rate(self.recipe, self.at.step, self.steps, self.steps_an_epoch, better)
+        if freed := self.freezing.at(self.at.step / self.steps_an_epoch):
+            self.say("said", sentence=f"{freed} more weights learn from step {self.at.step} on")
         try:
             value = self.update(numbers, self.at.step, rate)
         except NotFiniteError as error:
