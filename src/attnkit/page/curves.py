@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-WIDTH, HEIGHT, MARGIN = 640, 220, 40
+# Narrow enough that its letters can be read on a phone.
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 200, 52, 12, 14, 28
 
 
 def curve(history: Sequence[Mapping[str, Any]], lines: Sequence[tuple[str, str, str]]) -> str:
@@ -15,14 +16,24 @@ def curve(history: Sequence[Mapping[str, Any]], lines: Sequence[tuple[str, str, 
     last = max(int(line["step"]) for line in history) or 1
     paths, legend = [], []
     for name, color, key in lines:
-        points = " ".join(
-            f"{MARGIN + int(line['step']) / last * (WIDTH - 2 * MARGIN):.1f},"
-            f"{HEIGHT - 25 - (float(line[key]) - low) / span * (HEIGHT - 45):.1f}"
+        places = [
+            (
+                LEFT + int(line["step"]) / last * (WIDTH - LEFT - RIGHT),
+                HEIGHT - BOTTOM - (float(line[key]) - low) / span * (HEIGHT - TOP - BOTTOM),
+            )
             for line in history
-        )
+        ]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         paths.append(f'<polyline fill="none" stroke="{color}" stroke-width="2" points="{points}"/>')
+        if len(places) == 1:
+            # A line of one point is not seen.
+            paths.append(f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3" fill="{color}"/>')
         legend.append(f'<span style="color:{color}">■</span> {escape(name)}')
-    texts = [(2, 18, f"{high:.3g}"), (2, HEIGHT - 25, f"{low:.3g}"), (WIDTH - 110, HEIGHT - 6, f"step {last:,}")]
-    labels = "".join(f'<text x="{x}" y="{y}" font-size="11">{text}</text>' for x, y, text in texts)
-    size = f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{escape(lines[0][0])}"'
-    return f"<p>{' &nbsp; '.join(legend)}</p><svg {size}>{''.join(paths)}{labels}</svg>"
+    grid = "".join(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="#ddd"/>' for y in (TOP, (TOP + HEIGHT - BOTTOM) / 2))
+    ticks = [(TOP, high), ((TOP + HEIGHT - BOTTOM) / 2, (low + high) / 2), (HEIGHT - BOTTOM, low)]
+    labels = "".join(f'<text x="{LEFT - 6}" y="{y + 4:g}" text-anchor="end">{v:.3g}</text>' for y, v in ticks)
+    labels += f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">step {last:,}</text>'
+    axes = f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#888"/>'
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" aria-label="{escape(lines[0][0])}"'
+    told = f"<figcaption>{' &nbsp; '.join(legend)}</figcaption>"
+    return f"<figure>{told}<svg {size}>{grid}{axes}{''.join(paths)}{labels}</svg></figure>"

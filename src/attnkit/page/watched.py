@@ -21,8 +21,8 @@ def watched_section(history: Sequence[Mapping[str, Any]]) -> str:
     seen = [line for line in history if line.get("attention")]
     if not seen:
         return ""
-    parts = [_curve(seen, name, title) for name, title in TITLES.items()]
-    return f"<h2>Attention while training</h2>{''.join(parts)}{_alarms(seen)}"
+    parts = ['<div class="charts">', *(_curve(seen, name, title) for name, title in TITLES.items()), "</div>"]
+    return f"{''.join(parts)}{_alarms(seen)}"
 
 
 def _curve(history: Sequence[Mapping[str, Any]], name: str, title: str) -> str:
@@ -34,7 +34,7 @@ def _curve(history: Sequence[Mapping[str, Any]], name: str, title: str) -> str:
     if not layers or not all(layer in point for layer in layers for point in points):
         return ""
     lines = [(layer, color, layer) for layer, color in zip(layers, COLORS, strict=False)]
-    return f"<h3>{escape(title.capitalize())}</h3>{curve(points, lines)}"
+    return f"<figure><b>{escape(title.capitalize())}</b>{curve(points, lines)}</figure>"
 
 
 def _alarms(history: Sequence[Mapping[str, Any]]) -> str:
@@ -48,7 +48,8 @@ def _alarms(history: Sequence[Mapping[str, Any]]) -> str:
         for step, what, where in shown
     )
     more = f"<p>and {len(last) - len(shown)} more</p>" if len(last) > len(shown) else ""
-    return f'<table><tr><th class="n">last at step</th><th>alarm</th><th>head</th></tr>{lines}</table>{more}'
+    head = '<tr><th class="n">last at step</th><th>alarm</th><th>head</th></tr>'
+    return f'<div class="scroll"><table>{head}{lines}</table></div>{more}'
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -46,7 +46,7 @@ def evaluate(
     """
     opened = Run.open(run)
     predictor = load(opened, allow_code=allow_code)
-    examples, protocol = _given(opened, data) if data is not None else _recorded(opened)
+    examples, protocol = _given(opened, data) if data is not None else recorded_rows(opened)
     labeled = [row for row in examples if row.label is not None]
     if not labeled:
         raise UsageError(f"no row of {data or 'the recorded test split'} has a label; predict it with `attn predict`")
@@ -67,7 +67,11 @@ def _caveats(run: Run, unlabeled: int, rows: list[Example]) -> str:
     return said + (f"; {known:,} of them stand in its training rows" if known else "")
 
 
-def _recorded(run: Run) -> tuple[list[Example], str]:
+def recorded_rows(run: Run) -> tuple[list[Example], str]:
+    """The rows that a run was tested on, read again from its data, and how they were chosen.
+
+    Raises: UsageError where it had none, or the data changed or is gone.
+    """
     record = run.data
     path, ids = Path(record["path"]), record["splits"]["test"]
     if not ids:

@@ -4,18 +4,37 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from attnkit.data.examples import Example
 from attnkit.files import write_text
 from attnkit.page.report import report_page
+from attnkit.run.directory import Run
+from attnkit.run.log import read_log
 from attnkit.run.machine import describe_machine
 from attnkit.run.recipe import Recipe
 from attnkit.run.record import write_record
+from attnkit.task.base import Prediction
 from attnkit.task.single_label import SingleLabel
+from attnkit.train.calibration import calibration
+from attnkit.train.evaluation import recorded_rows
 from attnkit.train.events import Say
+from attnkit.train.mistakes import count_wrong, worst_mistakes
+from attnkit.train.predictor import Predictor
 from attnkit.train.prepare import Source
+from attnkit.train.saved_model import load_model
 from attnkit.train.single import Results
 
+MISTAKES_SHOWN = 10
 
-def write_results(folder: Path, recipe: Recipe, results: Results, source: Source, say: Say, seconds: float) -> None:
+
+def write_results(
+    folder: Path,
+    recipe: Recipe,
+    results: Results,
+    source: Source,
+    say: Say,
+    seconds: float,
+    allow_code: bool = False,
+) -> None:
     """Write metrics.json and report.html, and say each headline figure."""
     metrics = metrics_record(recipe, results)
     write_record(folder / "metrics.json", metrics)
@@ -30,7 +49,28 @@ def write_results(folder: Path, recipe: Recipe, results: Results, source: Source
         "machine": str(describe_machine()["processor"]),
         "versions": ", ".join(f"{name} {version}" for name, version in describe_machine()["versions"].items()),
     }
-    write_text(folder / "report.html", report_page(source.path.name, metrics, facts, say.sentences))
+    steps = [line for line in read_log(folder / "log.jsonl") if line["event"] == "step"]
+    predictor = Predictor(load_model(folder / "model", allow_code=allow_code))
+    rows, predictions = _judged(folder, results, predictor)
+    page = report_page(
+        source.path.name,
+        metrics,
+        facts,
+        say.sentences,
+        rates=[] if results.folds else [(line["step"], line["learning_rate"]) for line in steps],
+        mistakes=worst_mistakes(predictor, rows, predictions, MISTAKES_SHOWN),
+        judged=(len(rows), count_wrong(rows, predictions)),
+    )
+    write_text(folder / "report.html", page)
+
+
+def _judged(folder: Path, results: Results, predictor: Predictor) -> tuple[list[Example], list[Prediction]]:
+    """The rows whose mistakes are shown, and what the kept model says of them; of folds those of the first."""
+    if results.judged is not None:
+        rows, logits = results.judged
+        return rows, results.task.predict(logits)
+    rows, _ = recorded_rows(Run(folder))
+    return rows, predictor.predict([(row.text, row.pair or "") if predictor.paired else row.text for row in rows])
 
 
 def metrics_record(recipe: Recipe, results: Results) -> dict[str, Any]:
@@ -47,6 +87,7 @@ def metrics_record(recipe: Recipe, results: Results) -> dict[str, Any]:
         "baselines": results.baselines,
         "history": results.history,
         "confusion": None,
+        "calibration": calibration(results),
     }
     if results.folds:
         each = [fold["measures"][select]["value"] for fold in results.folds]

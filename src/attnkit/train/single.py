@@ -24,7 +24,11 @@ from attnkit.train.saved_model import save_model
 
 @dataclass
 class Results:
-    """What a training ends with, before it is written down; `test_logits` is None where no labeled test row stands."""
+    """What a training ends with, before it is written down; `test_logits` is None where no labeled test row stands.
+
+    `judged` are the rows whose predictions a report shows, with their logits: test rows, or validation rows where there
+    are none of those; None where folds were pooled.
+    """
 
     task: Task
     sizes: dict[str, int]
@@ -36,6 +40,7 @@ class Results:
     test: dict[str, Measure] = field(default_factory=dict)
     baselines: list[dict[str, Any]] = field(default_factory=list)
     folds: list[dict[str, Any]] = field(default_factory=list)
+    judged: tuple[list[Example], Tensor] | None = None
     earlier_seconds: float = 0.0
 
 
@@ -100,8 +105,10 @@ def train_splits(
     sizes = {"train": len(train), "validation": len(validation), "test": len(splits.test)}
     results = Results(task, sizes, loop.at.history, loop.at.finished, task.measure(logits, validation.targets))
     results.earlier_seconds = loop.earlier_seconds
+    results.judged = splits.validation, logits
     if splits.test:
         results.test_logits, results.test_targets = predict_logits(model, prepare, test.items), test.targets
+        results.judged = splits.test, results.test_logits
         results.test = task.measure(results.test_logits, results.test_targets)
     if recipe.evaluate.baselines and splits.test:
         results.baselines = baselines or measure_baselines(splits, task, say)

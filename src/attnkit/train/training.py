@@ -125,7 +125,7 @@ def _train_in(
         raise _interrupted(run)
     wall, processor = watch.seconds()
     wall += results.earlier_seconds
-    write_results(folder, load_recipe(stored, allow_code=allow_code), results, source, say, wall)
+    write_results(folder, load_recipe(stored, allow_code=allow_code), results, source, say, wall, allow_code)
     write_record(
         folder / "machine.json",
         {

@@ -24,7 +24,7 @@ class CalibrationBins:
     @classmethod
     def of(cls, confidence: Floats, right: NDArray[np.bool_]) -> "CalibrationBins":
         """Sort rows with their confidence (n,) in [0, 1] and whether they were right (n,) into bins."""
-        place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        place = _bin(confidence)
         gaps = np.zeros((confidence.size, BINS))
         gaps[np.arange(confidence.size), place] = right - confidence
         return cls(gaps)
@@ -32,3 +32,31 @@ class CalibrationBins:
     def error(self, counts: Floats) -> Floats:
         """Give the error of each resample, counts (r, n) to (r,)."""
         return np.abs(counts @ self.gaps).sum(axis=1) / counts.sum(axis=1)
+
+
+def reliability(confidence: Floats, right: NDArray[np.bool_]) -> list[dict[str, float | int | None]]:
+    """Give each bin's limits (low, high], its n, its mean confidence and the share that came true (None where n is 0).
+
+    `confidence` and `right` are (n,); the expected calibration error is sum over bins of n |right - confidence| / n.
+
+    Source: Guo et al. 2017, figure 1.
+    """
+    place = _bin(confidence)
+    bins: list[dict[str, float | int | None]] = []
+    for number in range(BINS):
+        held = place == number
+        n = int(held.sum())
+        bins.append(
+            {
+                "low": number / BINS,
+                "high": (number + 1) / BINS,
+                "n": n,
+                "confidence": float(confidence[held].mean()) if n else None,
+                "right": float(right[held].mean()) if n else None,
+            }
+        )
+    return bins
+
+
+def _bin(confidence: Floats) -> NDArray[np.int64]:
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
