@@ -68,7 +68,7 @@ def matching(wanted: str, depth: dict[str, int]) -> list[str]:
     if not found:
         known = ["embedding", *(["encoder", f"encoder.0 to encoder.{layers - 1}"] if layers else []), "pooling", "head"]
         raise UsageError(
-            f"start.freeze names {wanted!r}, which this network has not; it has {', '.join(known)}, and parameters by the "
-            "beginnings of their names"
+            f"start.freeze names {wanted!r}, which this network has not; it has {', '.join(known)}, and parameters by "
+            "the beginnings of their names"
         )
     return found
