@@ -63,11 +63,14 @@ class Narrator:
         rows = f"{start['train']:,} train, {start['validation']:,} validation and {start['test']:,} test rows"
         self._line(f"{fold}training {start['parameters']:,} parameters on {rows}")
         self.bar.start()
-        self.task = self.bar.add_task("", total=start["epochs"] * start["steps_an_epoch"])
+        self.task = self.bar.add_task("", total=None)
 
     def _on_step(self, step: dict[str, Any]) -> None:
         self.bar.update(
-            self.task, completed=step["step"], description=f"epoch {step['epoch']}, loss {step['loss']:.3f}"
+            self.task,
+            completed=step["step"],
+            total=step["steps"],
+            description=f"epoch {step['epoch']}, loss {step['loss']:.3f}",
         )
 
     def _on_evaluation(self, seen: dict[str, Any]) -> None:

@@ -24,6 +24,10 @@ class Settings:
         Maybe, Parameter(help="Operator (`attn list`): in a transformer's layers, else as pooling.")
     ] = None
     encoder: Annotated[Maybe, Parameter(help="What reads the words: bilstm, cnn, transformer or none.")] = None
+    preset: Annotated[
+        Literal["tiny", "fast", "best"] | None,
+        Parameter(help="Work that what is left open may cost: tiny, fast (where left out) or best."),
+    ] = None
     epochs: Annotated[int | None, Parameter(help="Most passes over the training rows.")] = None
     seed: Annotated[int | None, Parameter(help="Seed of weights, order and dropout.")] = None
     class_weights: Annotated[bool | None, Parameter(help="Let rare classes weigh as much as frequent ones.")] = None

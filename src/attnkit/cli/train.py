@@ -1,7 +1,8 @@
 """attn train: from a data file to a finished run."""
 
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,12 +12,15 @@ from attnkit.cli.results import show_run
 from attnkit.cli.settings import NOTHING_SET, Settings
 from attnkit.cli.terminal import show_json
 
+BEGAN = time.monotonic()
+
 
 def train(
     data: Annotated[Path | None, Parameter(help="File or folder of the data; the recipe may name it instead.")] = None,
     /,
     *,
     settings: Settings = NOTHING_SET,
+    time: Annotated[str | None, Parameter(help="Wall time of the whole command, such as 90s, 10m or 1h30m.")] = None,
     folds: Annotated[int | None, Parameter(help="Cross-validate in this many folds.")] = None,
     baselines: Annotated[bool | None, Parameter(help="Measure simple baselines on the same rows.")] = None,
     recipe: Annotated[Path | None, Parameter(help="Recipe to begin from (`attn init` writes one).")] = None,
@@ -33,18 +37,22 @@ def train(
     For example:
 
         attn train reviews.csv
+        attn train reviews.csv --preset best --time 30m
         attn train reviews.csv --text body --label stars --baselines
         attn train reviews.csv --encoder transformer --attention longformer --set train.learning_rate=0.0005
         attn train --recipe runs/2026-11-22-reviews/recipe.toml
         attn train reviews.csv --resume
     """
+    from attnkit.train.budget import minutes_of
     from attnkit.train.overrides import use_threads
     from attnkit.train.training import train as run_training
 
-    values = settings.values(recipe, folds=folds, baselines=baselines)
+    minutes = minutes_of(time) if time is not None else None
+    values = settings.values(recipe, folds=folds, baselines=baselines, minutes=minutes)
     use_threads(threads)
     with Narrator(quiet=json) as say:
-        run = run_training(data, recipe=recipe, out=out, resume=resume, progress=say, allow_code=allow_code, **values)
+        how: dict[str, Any] = {"recipe": recipe, "out": out, "resume": resume, "allow_code": allow_code}
+        run = run_training(data, progress=say, began=BEGAN, **how, **values)
     if json:
         show_json({"run": str(run.path), **run.metrics})
     else:

@@ -16,9 +16,15 @@ class Choices:
 
     def settle(self, name: str, value: Any, reason: str) -> None:
         """Give the field `name` ("section.field") its value where it still says "auto"."""
-        section, entry = name.split(".")
-        holder: Section = getattr(self.recipe, section)
-        if getattr(holder, entry) == "auto":
+        if is_open(self.recipe, name):
+            section, entry = name.split(".")
+            holder: Section = getattr(self.recipe, section)
             changed = holder.model_copy(update={entry: value})
             self.recipe = self.recipe.model_copy(update={section: changed})
             self.reasons[name] = reason
+
+
+def is_open(recipe: Recipe, name: str) -> bool:
+    """Tell whether the field `name` ("section.field") still says "auto"."""
+    section, entry = name.split(".")
+    return bool(getattr(getattr(recipe, section), entry) == "auto")

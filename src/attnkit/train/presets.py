@@ -17,6 +17,8 @@ class Preset:
     width: int = 0
 
 
+# What presets settle, where it is left open.
+PRESET_FIELDS = ("model.width", "train.epochs", "train.patience")
 PRESETS = {
     "tiny": Preset(steps=300, fewest_epochs=1, most_epochs=3, patience=2, width=64),
     "fast": Preset(steps=1500, fewest_epochs=5, most_epochs=20, patience=3),

@@ -19,11 +19,13 @@ from attnkit.run.machine import Stopwatch, describe_machine, peak_bytes
 from attnkit.run.recipe import Recipe, find_field, load_recipe, recipe_from_plain
 from attnkit.run.record import read_record, write_record
 from attnkit.train.budget import Budget
+from attnkit.train.choices import is_open
 from attnkit.train.cross_validation import cross_validate
 from attnkit.train.events import Listener, Say
 from attnkit.train.finish import write_results
 from attnkit.train.interrupt import CtrlC, Interrupted
 from attnkit.train.prepare import Source, check_source, read_source
+from attnkit.train.presets import PRESET_FIELDS
 from attnkit.train.single import train_once
 
 Fields = set[tuple[str, str]]
@@ -161,6 +163,8 @@ def _wanted(
     """The recipe that is asked for, and those of its fields that a recipe or an option gave."""
     if isinstance(recipe, (str, os.PathLike)):
         recipe = load_recipe(Path(recipe), allow_code=allow_code)
+    if overrides.get("preset") and recipe is not None and not any(is_open(recipe, name) for name in PRESET_FIELDS):
+        raise UsageError("the recipe leaves nothing open for a preset to settle; leave one of the two out")
     values = dict(overrides)
     if data is not None:
         values["data.path"] = os.fspath(data)
