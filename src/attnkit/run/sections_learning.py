@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from attnkit.model.settings import Section
 
@@ -106,8 +106,15 @@ class StartSettings(Section):
 class DistillSettings(Section):
     """A teacher, and what of it is imitated."""
 
-    teacher: str = Field("", description="run whose predictions are imitated; empty: none")
+    teacher: Names = Field(
+        (), description="run whose predictions are imitated, or several, whose logits are averaged; empty: none"
+    )
     distill_weight: Rate = Field(0.5, description="share of the loss that is the teacher's; the labels keep the rest")
     temperature: float = Field(2.0, gt=0, le=100, description="what both sides' logits are divided by")
     hidden_weight: Weight = Field(0.0, description="weight of the distance between both sides' summaries of a text")
     attention_weight: Weight = Field(0.0, description="weight of the divergence between both sides' attention maps")
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _one_teacher(cls, value: object) -> object:
+        return ([value] if value else []) if isinstance(value, str) else value

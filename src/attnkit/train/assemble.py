@@ -15,6 +15,7 @@ from attnkit.model.settings import chosen
 from attnkit.run.recipe import Recipe, load_recipe, save_recipe
 from attnkit.run.record import write_record
 from attnkit.task.base import Task
+from attnkit.train.beside import beside
 from attnkit.train.events import Say
 from attnkit.train.loop import predict_logits
 from attnkit.train.prepare import Source, check_cut
@@ -22,6 +23,7 @@ from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.settle import settle
 from attnkit.train.shares import rows_wanted
 from attnkit.train.start import begin
+from attnkit.train.terms.check import check_terms
 from attnkit.train.update import Rows
 
 
@@ -64,6 +66,7 @@ def assemble(
 
     Raises: UsageError where no row can be trained on, or the recipe asks for what these rows or the model cannot give.
     """
+    check_terms(recipe)
     splits = labeled_only(splits, say)
     task = source.task.fitted(splits.train)
     # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
@@ -83,9 +86,10 @@ def assemble(
         raise UsageError(str(error)) from None
     if not (folder / "checkpoint.safetensors").exists():
         begin(model, recipe, prepare.tokenizer, task, root, say, allow_code)
+    train = beside(rows["train"], model, recipe, splits, source.schema, task, prepare, root, say, allow_code)
     if not quiet:
         check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
-    return Assembled(recipe, splits, task, prepare, model, rows["train"], rows["validation"], rows["test"])
+    return Assembled(recipe, splits, task, prepare, model, train, rows["validation"], rows["test"])
 
 
 def data_record(source: Source, splits: Splits) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from attnkit.model.operator import operator
 from attnkit.model.settings import chosen
 from attnkit.train.choices import Choices
 from attnkit.train.choose_model import SHORT_TEXT_TOKENS
+from attnkit.train.terms.check import needs_padding
 
 FEW_ROWS = 20_000
 
@@ -24,6 +25,8 @@ def choose_batches(choices: Choices, median_tokens: int, allow_code: bool = Fals
     median = min(median_tokens, chosen(recipe.tokens.max_tokens))
     if recipe.model.hierarchical is True:
         value, reason = "sorted", "a hierarchical model reads tables of sentences, which cannot stand end to end"
+    elif reason_against := needs_padding(recipe):
+        value, reason = "sorted", reason_against
     elif recipe.model.encoder not in ("transformer", "bert"):
         value, reason = "sorted", f"the encoder {recipe.model.encoder} reads texts side by side"
     elif operator(recipe.model.attention, allow_code).needs_state:

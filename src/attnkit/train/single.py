@@ -20,6 +20,7 @@ from attnkit.train.interrupt import CtrlC
 from attnkit.train.loop import Loop, predict_logits
 from attnkit.train.prepare import Source
 from attnkit.train.saved_model import save_model
+from attnkit.train.terms.imitation import own_weights
 
 
 @dataclass
@@ -89,14 +90,14 @@ def train_splits(
         "start",
         epochs=chosen(recipe.train.epochs),
         steps_an_epoch=loop.steps_an_epoch,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=sum(parameter.numel() for parameter in own_weights(dict(model.named_parameters())).values()),
         train=len(train),
         validation=len(validation),
         test=len(splits.test),
         **(announce or {}),
     )
     finished = loop.run(ctrl_c)
-    save_model(folder / "model", loop.best, recipe.model, prepare, task, source.schema)
+    save_model(folder / "model", own_weights(loop.best), recipe.model, prepare, task, source.schema)
     if not finished:
         return None
     say("stop", reason=loop.at.finished)

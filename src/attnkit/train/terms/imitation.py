@@ -1,6 +1,6 @@
 """Imitation of a teacher inside the network: its summary of a text, and where its pooling looks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -29,7 +29,7 @@ def attach_imitation(model: nn.Module, width: int) -> None:
     model.get_submodule("head").add_module(NAME, Imitation(own, width, bias=False))
 
 
-def own_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def own_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights without those of an attached projection."""
     return {name: value for name, value in weights.items() if f".{NAME}." not in name}
 
@@ -59,6 +59,18 @@ def hidden_distance(model: nn.Module, summaries: Sequence[Tensor], lessons: Less
         return (F.normalize(own, dim=-1) - F.normalize(said, dim=-1)).square().sum(-1).mean()
 
 
+def check_shares(pooling: Seen) -> None:
+    """Hold a pooling to weights that can be read as shares.
+
+    Raises: UsageError where they may be negative.
+    """
+    if not pooling.spec.claims().nonnegative:
+        raise UsageError(
+            f"the pooling {pooling.spec} may have weights below zero, which are no shares of a text; set "
+            "distill.attention_weight = 0 or choose another pooling"
+        )
+
+
 def attention_distance(seen: Sequence[Seen], lessons: Lessons, rows: Sequence[int]) -> Tensor:
     """The mean over rows of KL(t || s), t and s what the poolings of teacher and student put on each unit of a text.
 
@@ -72,6 +84,7 @@ def attention_distance(seen: Sequence[Seen], lessons: Lessons, rows: Sequence[in
     poolings = [one for one in seen if one.name.endswith("summary.pooling")]
     if not poolings:
         raise UsageError("the pooling of a packed batch is not heard; set train.batches = 'sorted' to imitate it")
+    check_shares(poolings[-1])
     looks = [lessons.looks[row] for row in rows]
     units = max(1, *(len(look.weights) for look in looks))
     weights_BT = map_of(poolings[-1]).mean((1, 2))
