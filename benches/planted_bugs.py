@@ -182,7 +182,7 @@ BUGS = [
     ),
     Bug(
         "vocabulary fitted on the test rows too",
-        "train/single.py",
+        "train/assemble.py",
         "_preprocess(root, folder, recipe, splits.train, say,",
         "_preprocess(root, folder, recipe, [*splits.train, *splits.test], say,",
         TRAINING,
@@ -196,7 +196,7 @@ BUGS = [
     ),
     Bug(
         "test rows choose the weights",
-        "train/single.py",
+        "train/assemble.py",
         '"validation": splits.validation, "test": splits.test}',
         '"validation": splits.test or splits.validation, "test": splits.test}',
         TRAINING,

@@ -19,6 +19,7 @@ from attnkit.cli.init import init
 from attnkit.cli.kernels import kernels
 from attnkit.cli.laws import laws
 from attnkit.cli.list import list_
+from attnkit.cli.lr import lr
 from attnkit.cli.plan import plan
 from attnkit.cli.predict import predict
 from attnkit.cli.quickstart import quickstart
@@ -33,7 +34,7 @@ NOTES = (
 )
 VERBS = {
     "Begin": (quickstart, doctor),
-    "The loop": (check, init, train, evaluate, predict),
+    "The loop": (check, init, lr, train, evaluate, predict),
     "Seeing": (see, heads, explain, diff),
     "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),

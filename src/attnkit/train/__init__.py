@@ -9,9 +9,21 @@ from attnkit.train.evaluation import Evaluation, evaluate
 from attnkit.train.events import Event
 from attnkit.train.interrupt import Interrupted
 from attnkit.train.predictor import Looked, Predictor, load
+from attnkit.train.rate_range import RateRange, learning_rate_range
 from attnkit.train.training import train
 
-__all__ = ["Evaluation", "Event", "Interrupted", "Looked", "Predictor", "evaluate", "load", "train"]
+__all__ = [
+    "Evaluation",
+    "Event",
+    "Interrupted",
+    "Looked",
+    "Predictor",
+    "RateRange",
+    "evaluate",
+    "learning_rate_range",
+    "load",
+    "train",
+]
 
 
 class _Verb(ModuleType):

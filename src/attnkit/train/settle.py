@@ -7,6 +7,7 @@ from attnkit.data.tokens import TextTokenizer, fit, kind_for
 from attnkit.errors import UsageError
 from attnkit.model.settings import chosen
 from attnkit.run.recipe import Recipe
+from attnkit.train.applies import check_optimization
 from attnkit.train.choices import Choices
 from attnkit.train.choose_batches import choose_batch_rows, choose_batches
 from attnkit.train.choose_model import choose_model
@@ -20,6 +21,7 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
 
     Raises: UsageError where the recipe asks for what these rows cannot give.
     """
+    check_optimization(recipe)
     texts = [text for row in train for text in (row.text, row.pair) if text]
     choices = Choices(recipe)
     start = settle_start(choices, len(train), allow_code)
