@@ -8,6 +8,7 @@ from attnkit.model.classifier import TextClassifier
 from attnkit.model.cnn import CNN
 from attnkit.model.embedding import MASK, SEPARATOR, Embedding
 from attnkit.model.hierarchical import HierarchicalClassifier
+from attnkit.model.language import LanguageModel
 from attnkit.model.ngrams import HashedNgrams
 from attnkit.model.operator import operator
 from attnkit.model.settings import ModelSettings, chosen
@@ -15,13 +16,15 @@ from attnkit.model.summary import Summary
 from attnkit.model.transformer import TransformerEncoder
 
 Classifier = TextClassifier | HierarchicalClassifier
+Network = Classifier | LanguageModel
 
 
-def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, allow_code: bool = False) -> Classifier:
+def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, allow_code: bool = False) -> Network:
     """The network that `settings` describe, with fresh weights from torch's generator.
 
     It is called with ids_BT and keep_BT (ids_BNT and keep_BNT where hierarchical) and answers logits_BC; with ids_1N
-    and their Pieces too, unless it `refuses_packing`.
+    and their Pieces too, unless it `refuses_packing`. With `settings.language` the network predicts words instead, and
+    `outputs` is 3.
 
     Raises: ValueError where the settings contradict each other or still say "auto".
     """
@@ -36,13 +39,20 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
         spared=MASK if settings.encoder == "bert" else SEPARATOR,
     )
     encoder = build_encoder(settings, embedding_width, allow_code)
+    places = None
+    if settings.encoder == "bert":
+        if chosen(settings.hierarchical):
+            raise ValueError("bert reads whole texts, with places of its own; set model.hierarchical = false")
+        places = BertPlaces(embedding_width, positions=settings.positions, sides=settings.sides)
+    if settings.language != "none":
+        if chosen(settings.hierarchical) or chosen(settings.ngrams) > 1:
+            raise ValueError("words are predicted in whole texts of single words; leave hierarchical and ngrams out")
+        return LanguageModel(embedding, encoder, width, settings.language, places)
     words_beside = encoder is not None and chosen(settings.words_beside) and not chosen(settings.hierarchical)
     read_width = (width if encoder is not None else 0) + (embedding_width if words_beside or encoder is None else 0)
     pooling = operator(settings.pooling, allow_code)
     summary = Summary(read_width, pooling, queries=settings.pooling_queries, beside=beside)
     if chosen(settings.hierarchical):
-        if settings.encoder == "bert":
-            raise ValueError("bert reads whole texts, with places of its own; set model.hierarchical = false")
         if chosen(settings.ngrams) > 1:
             raise ValueError("a hierarchical model reads words, not n-grams; set model.ngrams = 0")
         sentences = BiLSTM(summary.width, width)
@@ -50,9 +60,6 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
         return HierarchicalClassifier(embedding, encoder, summary, sentences, last, outputs, dropout)
     longest = chosen(settings.ngrams)
     ngrams = HashedNgrams(longest, settings.ngram_buckets, embedding_width) if longest > 1 else None
-    places = None
-    if settings.encoder == "bert":
-        places = BertPlaces(embedding_width, positions=settings.positions, sides=settings.sides)
     return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout, words_beside, places)
 
 

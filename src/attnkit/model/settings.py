@@ -31,6 +31,11 @@ def chosen(value: T | Auto) -> T:
 class ModelSettings(Section):
     """What network is built."""
 
+    language: Literal["none", "masked", "causal"] = Field(
+        "none",
+        description="predict words instead of labels (`attn pretrain`): masked ones from the whole text, or, causal, "
+        "each from those before it",
+    )
     encoder: Literal["auto", "bilstm", "cnn", "transformer", "bert", "none"] = Field(
         "auto",
         description="what reads the words: bilstm, cnn, transformer, bert (as its checkpoints are built), or none (the "

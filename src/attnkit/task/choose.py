@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from attnkit.data.schema import Schema
 from attnkit.errors import UsageError
 from attnkit.task.base import Task
+from attnkit.task.language import LanguageModeling
 from attnkit.task.multi_label import MultiLabel
 from attnkit.task.score import Score
 from attnkit.task.single_label import SingleLabel
 
-FIELDS = {"single": {"classes"}, "multi": {"classes"}, "score": {"mean", "deviation"}}
+FIELDS = {"single": {"classes"}, "multi": {"classes"}, "score": {"mean", "deviation"}, "language": {"objective"}}
 
 
 def task_for(schema: Schema) -> Task:
@@ -39,6 +40,8 @@ def task_from_dict(plain: Mapping[str, object]) -> Task:
     given = {name: value for name, value in plain.items() if name != "kind"}
     if set(given) != FIELDS[kind]:
         raise UsageError(f"A {kind!r} task has the fields {sorted(FIELDS[kind])} and got {sorted(given)}.")
+    if kind == "language":
+        return LanguageModeling(given["objective"])  # type: ignore[arg-type]
     if kind == "score":
         mean, deviation = given["mean"], given["deviation"]
         if not _number(mean) or not _number(deviation):

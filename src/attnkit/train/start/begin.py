@@ -6,7 +6,7 @@ import torch
 
 from attnkit.data.tokens import TextTokenizer
 from attnkit.errors import UsageError
-from attnkit.model.build import Classifier
+from attnkit.model.build import Network
 from attnkit.model.classifier import TextClassifier
 from attnkit.run.recipe import Recipe
 from attnkit.run.record import file_sha256, write_record
@@ -44,7 +44,7 @@ def settle_start(choices: Choices, rows: int, allow_code: bool = False) -> Start
 
 
 def begin(
-    model: Classifier,
+    model: Network,
     recipe: Recipe,
     tokenizer: TextTokenizer,
     task: Task,
