@@ -67,7 +67,7 @@ def assemble(
     Raises: UsageError where no row can be trained on, or the recipe asks for what these rows or the model cannot give.
     """
     check_terms(recipe)
-    splits = labeled_only(splits, say)
+    splits = labeled_only(splits, say, labels=source.schema.label is not None)
     task = source.task.fitted(splits.train)
     # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
     if not all((root / name).exists() for name in ("recipe.toml", "data.json")):
@@ -103,17 +103,19 @@ def data_record(source: Source, splits: Splits) -> dict[str, Any]:
     }
 
 
-def labeled_only(splits: Splits, say: Say) -> Splits:
-    """The splits without rows that cannot be trained on or measured.
+def labeled_only(splits: Splits, say: Say, labels: bool = True) -> Splits:
+    """The splits without rows that cannot be trained on or measured; without `labels` they need a text alone.
 
     Raises: UsageError where no training or no validation row remains.
     """
     kept = {}
     for name in ("train", "validation", "test"):
         rows: list[Example] = getattr(splits, name)
-        kept[name] = [row for row in rows if row.label is not None and (name == "test" or row.text.strip())]
+        labeled = [row for row in rows if row.label is not None or not labels]
+        kept[name] = [row for row in labeled if (name == "test" and labels) or row.text.strip()]
         if len(kept[name]) < len(rows):
-            say("said", sentence=f"{len(rows) - len(kept[name])} {name} rows without a label or a text are left out")
+            what = "a label or a text" if labels else "a text"
+            say("said", sentence=f"{len(rows) - len(kept[name])} {name} rows without {what} are left out")
     if not kept["train"] or not kept["validation"]:
         empty = "train" if not kept["train"] else "validation"
         raise UsageError(f"no {empty} row with a label and a text is left; give more rows, or another data.validation")

@@ -10,12 +10,12 @@ from attnkit.train.single import Results
 
 
 def calibration(results: Results) -> dict[str, Any] | None:
-    """What a row is, the bins of the reliability diagram, and the expected calibration error; None for scores.
+    """What a row is, the bins of the reliability diagram, and the expected calibration error; None for scores and words.
 
     On test rows, or on validation rows where there are none. Of texts with several labels each label counts as a row:
     its probability, and whether it is true.
     """
-    if results.task.kind == "score":
+    if results.task.kind in ("score", "language"):
         return None
     if results.test_logits is not None and results.test_targets is not None:
         logits, targets, part = results.test_logits, results.test_targets, "test"

@@ -66,6 +66,8 @@ def write_results(
 
 def _judged(folder: Path, results: Results, predictor: Predictor) -> tuple[list[Example], list[Prediction]]:
     """The rows whose mistakes are shown, and what the kept model says of them; of folds those of the first."""
+    if results.task.kind == "language":
+        return [], []
     if results.judged is not None:
         rows, logits = results.judged
         return rows, results.task.predict(logits)

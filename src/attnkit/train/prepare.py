@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnkit.data.check import Finding, check
-from attnkit.data.check_texts import check_lengths
+from attnkit.data.check_texts import check_lengths, check_texts
 from attnkit.data.examples import Example, to_examples
 from attnkit.data.readers import read
+from attnkit.data.readers.lines import holds_lines, read_lines
 from attnkit.data.schema import Schema, infer_schema
 from attnkit.data.table import Table
+from attnkit.data.texts import texts_schema
 from attnkit.errors import UsageError
 from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
 from attnkit.task.choose import task_for
+from attnkit.task.language import LanguageModeling
 from attnkit.train.events import Say
 from attnkit.train.preprocessing import Ids, Preprocessing
 
@@ -46,13 +49,19 @@ def read_source(recipe: Recipe, say: Say) -> Source:
     if not settings.path:
         raise UsageError("the recipe names no data (data.path is empty); give the path of a data file")
     path = Path(settings.path)
-    tables = read(path)
+    language = recipe.model.language
+    tables = {"all": read_lines(path)} if language != "none" and holds_lines(path) else read(path)
     text = settings.text[0] if settings.text else None
     pair = settings.text[1] if len(settings.text) == 2 else None
     kind = None if settings.kind == "auto" else settings.kind
-    schema = infer_schema(tables, text=text, label=settings.label or None, kind=kind, pair=pair)
+    if language != "none":
+        schema = texts_schema(tables, text, pair)
+    else:
+        schema = infer_schema(tables, text=text, label=settings.label or None, kind=kind, pair=pair)
     for sentence in schema.said:
         say("said", sentence=sentence)
+    if language != "none":
+        return Source(path, tables, schema, LanguageModeling(language), data_sha256(path))
     if schema.label is None:
         raise UsageError(f"{path} has no column that can be the label; name it with --label")
     return Source(path, tables, schema, task_for(schema), data_sha256(path))
@@ -63,7 +72,7 @@ def check_source(splits: dict[str, list[Example]], schema: Schema, say: Say) -> 
 
     Raises: UsageError with the first error and its places.
     """
-    findings = check(splits, schema)
+    findings = check(splits, schema) if schema.label is not None else list(check_texts(splits))
     for finding in findings:
         _report(finding, say)
     errors = [finding for finding in findings if finding.level == "error"]

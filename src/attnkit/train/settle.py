@@ -10,6 +10,7 @@ from attnkit.run.recipe import Recipe
 from attnkit.train.applies import check_optimization
 from attnkit.train.choices import Choices
 from attnkit.train.choose_batches import choose_batch_rows, choose_batches
+from attnkit.train.choose_language import choose_language
 from attnkit.train.choose_model import choose_model
 from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
@@ -30,6 +31,7 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     counts = [len(ids) for ids in tokenizer.encode_all([row.text for row in train])]
     if paired:
         counts = [len(ids) for ids in tokenizer.encode_pair([r.text for r in train], [r.pair or "" for r in train])]
+    choose_language(choices, tokenizer)
     choose_lengths(choices, counts, paired, start.longest_tokens if start is not None else None)
     median = sorted(counts)[len(counts) // 2]
     choose_model(choices, len(train), median)
