@@ -10,7 +10,7 @@ from attnkit.train.single import Results
 
 
 def calibration(results: Results) -> dict[str, Any] | None:
-    """What a row is, the bins of the reliability diagram, and the expected calibration error; None for scores and words.
+    """What a row is, the bins of the reliability diagram, and the expected calibration error; None without classes.
 
     On test rows, or on validation rows where there are none. Of texts with several labels each label counts as a row:
     its probability, and whether it is true.

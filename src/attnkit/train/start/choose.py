@@ -9,11 +9,11 @@ from attnkit.train.choices import Choices
 from attnkit.train.start.start import Start
 
 # What of [model] says how weights are built and read; the rest is noise while training.
-BUILT = (
+ENCODER = (
     "encoder", "hierarchical", "embedding_width", "width", "layers", "heads", "inner_width", "positions", "sides",
-    "norm_epsilon", "kernel_widths_tokens", "attention", "pooling", "pooling_queries", "beside", "words_beside",
-    "ngrams", "ngram_buckets",
+    "norm_epsilon", "kernel_widths_tokens", "attention",
 )  # fmt: skip
+READING = ("pooling", "pooling_queries", "beside", "words_beside", "ngrams", "ngram_buckets")
 
 
 def prefer(choices: Choices, name: str, value: Any, reason: str) -> None:
@@ -33,12 +33,13 @@ def choose_start(choices: Choices, start: Start, rows: int) -> None:
     Raises: UsageError where the recipe asks for another tokenizer, or for more tokens than the weights can read.
     """
     reason = f"as {start.said} was built"
-    for name in BUILT:
+    bare = start.task is None or start.task.kind == "language"
+    for name in ENCODER if bare else (*ENCODER, *READING):
         value = getattr(start.settings, name)
         if value != "auto" and name in start.settings.model_fields_set:
             prefer(choices, f"model.{name}", value, reason)
     _choose_tokens(choices, start)
-    if start.checkpoint and start.task is None:
+    if start.checkpoint and bare:
         _choose_reading(choices)
     if start.checkpoint:
         _choose_tuning(choices, rows)
@@ -65,6 +66,8 @@ def _choose_reading(choices: Choices) -> None:
     reason = "it begins as the plain mean of all positions, and learns which of them count"
     prefer(choices, "model.pooling", "vaswani", reason)
     choices.settle("model.beside", (), "the pooling begins as the mean by itself")
+    choices.settle("model.words_beside", False, "its encoder has read the words already")
+    choices.settle("model.ngrams", 0, "its encoder has read what stands side by side")
 
 
 def _choose_tuning(choices: Choices, rows: int) -> None:
@@ -74,7 +77,8 @@ def _choose_tuning(choices: Choices, rows: int) -> None:
     choices.settle("model.embedding_dropout", 0.0, "the encoder has dropout of its own behind the embeddings")
     choices.settle("model.word_dropout", 0.0, "few words are unknown to it")
     choices.settle("train.learning_rate", 1e-4, gentle)
-    choices.settle("train.epochs", 3, gentle)
+    if not choices.recipe.train.minutes:
+        choices.settle("train.epochs", 3, gentle)
     choices.settle("train.batch_rows", 32, "the usual size of such steps")
 
 

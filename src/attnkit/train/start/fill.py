@@ -10,7 +10,7 @@ from attnkit.task.base import Task
 from attnkit.train.start.start import Start
 
 # Settings that must be alike for weights of one name and shape to mean the same, by how their names begin.
-_ENCODER = ("encoder", "heads", "kernel_widths_tokens", "words_beside")
+_ENCODER = ("encoder", "heads", "kernel_widths_tokens")
 _MEANING = {
     "ngrams.": ("ngrams", "ngram_buckets"),
     "encoder.": _ENCODER,
