@@ -18,6 +18,8 @@ from attnkit.task.base import Task
 from attnkit.train.beside import beside
 from attnkit.train.events import Say
 from attnkit.train.loop import predict_logits
+from attnkit.train.parallel.pieces import check_pieces, settle_pieces
+from attnkit.train.parallel.processes import current
 from attnkit.train.prepare import Source, check_cut
 from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.settle import settle
@@ -69,10 +71,11 @@ def assemble(
     check_terms(recipe)
     splits = labeled_only(splits, say, labels=source.schema.label is not None)
     task = source.task.fitted(splits.train)
-    # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
-    if not all((root / name).exists() for name in ("recipe.toml", "data.json")):
-        write_record(root / "data.json", data_record(source, splits))
-    recipe, prepare = _preprocess(root, folder, recipe, splits.train, say, allow_code)
+    processes = current()
+    processes.lead(lambda: _settle_once(root, folder, recipe, splits, source, say, allow_code))
+    recipe = load_recipe(root / "recipe.toml", allow_code=None)
+    check_pieces(recipe.train.accumulate, processes.size)
+    prepare = Preprocessing.load(folder / "model", _limits(recipe))
     torch.manual_seed(recipe.train.seed)
     try:
         model = build_model(recipe.model, prepare.tokenizer.size, task.outputs, allow_code=allow_code)
@@ -84,10 +87,10 @@ def assemble(
         predict_logits(model, prepare, [max(rows["train"].items, key=len)])
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if not (folder / "checkpoint.safetensors").exists():
+    if not processes.lead((folder / "checkpoint.safetensors").exists):
         begin(model, recipe, prepare.tokenizer, task, root, say, allow_code)
     train = beside(rows["train"], model, recipe, splits, source.schema, task, prepare, root, say, allow_code)
-    if not quiet:
+    if not quiet and processes.leads:
         check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
     return Assembled(recipe, splits, task, prepare, model, train, rows["validation"], rows["test"])
 
@@ -127,26 +130,29 @@ def _rows(examples: list[Example], prepare: Preprocessing, task: Task) -> Rows:
     return Rows(items, task.targets(examples), [example.place for example in examples])
 
 
-def _preprocess(
-    root: Path, folder: Path, recipe: Recipe, train: list[Example], say: Say, allow_code: bool
-) -> tuple[Recipe, Preprocessing]:
+def _settle_once(
+    root: Path, folder: Path, recipe: Recipe, splits: Splits, source: Source, say: Say, allow_code: bool
+) -> None:
+    """Write the complete recipe, the record of the data and the tokenizer, unless a run that goes on has them."""
     stored = root / "recipe.toml"
-    if stored.exists():
+    # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
+    if not all(path.exists() for path in (stored, root / "data.json")):
+        write_record(root / "data.json", data_record(source, splits))
+    begun = stored.exists()
+    if begun:
         recipe = load_recipe(stored, allow_code=None)
         if (folder / "model" / "tokenizer.json").exists():
-            return recipe, Preprocessing.load(folder / "model", _limits(recipe))
-    choices, tokenizer = settle(recipe, train, allow_code)
-    recipe = choices.recipe
-    prepare = Preprocessing(tokenizer, **_limits(recipe))
+            return
+    choices, tokenizer = settle(recipe, splits.train, allow_code)
     (folder / "model").mkdir(parents=True, exist_ok=True)
-    prepare.save(folder / "model")
-    if not stored.exists():
-        for name, reason in choices.reasons.items():
-            section, entry = name.split(".")
-            value = getattr(getattr(recipe, section), entry)
-            say("choice", field=name, value=value, reason=reason)
-        save_recipe(stored, recipe, choices.reasons)
-    return recipe, prepare
+    Preprocessing(tokenizer, **_limits(choices.recipe)).save(folder / "model")
+    if begun:
+        return
+    settle_pieces(choices, current().size)
+    for name, reason in choices.reasons.items():
+        section, entry = name.split(".")
+        say("choice", field=name, value=getattr(getattr(choices.recipe, section), entry), reason=reason)
+    save_recipe(stored, choices.recipe, choices.reasons)
 
 
 def _limits(recipe: Recipe) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from attnkit.model.settings import chosen
 from attnkit.run.recipe import Recipe
+from attnkit.train.parallel.whole import gathered
 
 
 class Average:
@@ -54,7 +55,7 @@ def make_average(model: nn.Module, recipe: Recipe) -> Average | None:
 def average_into(average: dict[str, Tensor], model: nn.Module, share: float) -> None:
     """average = (1 - share) average + share weights; what is not a number of reals is copied."""
     with torch.no_grad():
-        for name, value in model.state_dict().items():
+        for name, value in gathered(model.state_dict()).items():
             if value.is_floating_point():
                 average[name].lerp_(value, share)
             else:

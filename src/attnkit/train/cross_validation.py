@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from attnkit.task.score import Score
 from attnkit.train.budget import Budget
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
+from attnkit.train.parallel.processes import current
 from attnkit.train.prepare import Source
 from attnkit.train.shares import refuse_fewer
 from attnkit.train.single import Results, train_splits
@@ -47,12 +49,13 @@ def cross_validate(
         say("said", sentence=f"{len(rows) - len(labeled):,} rows without a label or a text are left out")
     if len(source.tables) > 1:
         say("said", sentence=f"the splits of the data are joined, and cut into {k} folds")
+    processes = current()
     done: list[Checkpoint] = []
     earlier_seconds = 0.0
     for number, (rest, held) in enumerate(folds(labeled, k, recipe.data.split_seed), 1):
         place = folder if number == 1 else folder / "folds" / f"{number:02d}"
         kept = folder / "folds" / f"{number:02d}.safetensors"
-        if kept.exists():
+        if processes.lead(kept.exists):
             earlier_seconds += load_checkpoint(kept).facts["seconds"]
         else:
             started = time.monotonic()
@@ -65,9 +68,10 @@ def cross_validate(
             if results is None:
                 return None
             earlier_seconds += results.earlier_seconds
-            _keep(kept, results, results.earlier_seconds + time.monotonic() - started)
+            seconds = results.earlier_seconds + time.monotonic() - started
+            processes.lead(partial(_keep, kept, results, seconds))
         if number > 1:
-            shutil.rmtree(place, ignore_errors=True)
+            processes.lead(partial(shutil.rmtree, place, ignore_errors=True))
         done.append(load_checkpoint(kept))
     say("said", sentence=f"the run keeps the model of fold 1 of {k}; the figures pool all folds")
     return _pooled(done, source.task, earlier_seconds)

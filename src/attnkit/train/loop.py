@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from attnkit.train.freezing import Freezing
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.objective import Objective
 from attnkit.train.optimizers import optimizer_state, set_optimizer_state
+from attnkit.train.parallel.processes import ALONE, Processes
+from attnkit.train.parallel.whole import gathered, spread, spread_state
 from attnkit.train.preprocessing import Ids, Preprocessing
 from attnkit.train.schedules import learning_rate
 from attnkit.train.update import NotFiniteError, Rows, Update
@@ -54,6 +56,8 @@ class Loop:
 
     Batch order comes from (seed, epoch), all else random from torch's default generator, whose state is in the
     checkpoint; so a resumed run goes on exactly as if it had never stopped, on the same number of threads.
+
+    Several processes do all of this alike; the first one alone speaks, and writes what all of them gathered.
     """
 
     def __init__(
@@ -76,8 +80,10 @@ class Loop:
         # Before the update: what learns at first is known when processes begin to share gradients.
         self.freezing = Freezing(model, recipe.start)
         self.freezing.at(0)
-        self.update = Update(model, objective, prepare, train, recipe)
+        # Before the model is cut up for several processes: each holds the whole average.
         self.average = make_average(model, recipe)
+        self.update = Update(model, objective, prepare, train, recipe)
+        self.processes = self.update.processes
         self.at = Position()
         self.best: Weights = _copy(model)
         self.lengths = prepare.lengths(train.items)
@@ -99,7 +105,7 @@ class Loop:
 
         Raises: FailedError where the loss or a gradient is not finite.
         """
-        if self.checkpoint.exists():
+        if self.processes.lead(self.checkpoint.exists):
             self._restore()
         else:
             self._save()
@@ -108,19 +114,18 @@ class Loop:
         while not self.at.finished:
             epoch, batches = self.at.epoch, self.batches(self.at.epoch)
             while self.at.epoch == epoch and not self.at.finished:
-                if ctrl_c.asked:
+                if self.processes.any(ctrl_c.asked):
                     self._save()
                     return False
                 self._step(batches[self.at.batch])
                 last = self.at.batch == len(batches)
-                settled = pacer is not None and self._settle(pacer.after_step(self.at.step, self.at.settled_steps))
+                settled = pacer is not None and self._settle(self._told(pacer.after_step))
                 every = self.settings.evaluate_every_steps
                 if (every and self.at.step % every == 0) or (last and not every) or self._time_is_up:
                     begun = self.clock()
                     self._evaluate()
                     if pacer is not None:
-                        took = self.clock() - begun
-                        self._settle(pacer.after_evaluation(self.at.step, self.at.settled_steps, took))
+                        self._settle(self._told(pacer.after_evaluation, self.clock() - begun))
                     if last:
                         self._next_epoch()
                     if self._time_is_up and not self.at.finished:
@@ -145,9 +150,13 @@ class Loop:
             self.budget = replace(self.budget, spent=self.earlier_seconds)
         some = list(self.validation.items)[:: max(1, len(self.validation) // 200)]
         begun = self.clock()
-        predict_logits(self.model, self.prepare, some)
+        predict_logits(self.model, self.prepare, some, processes=self.processes)
         reading = (self.clock() - begun) * len(self.validation) / len(some)
         return Pacer(self.budget, self.steps_an_epoch, self.settings.evaluate_every_steps, reading)
+
+    def _told(self, ask: Callable[..., int], *more: float) -> int:
+        """What the first process's clock says, in every process."""
+        return self.processes.lead(lambda: ask(self.at.step, self.at.settled_steps, *more))
 
     def _settle(self, steps: int) -> bool:
         """Take `steps` for the number of steps in all, and tell whether that is new."""
@@ -199,7 +208,7 @@ class Loop:
 
     def _evaluate(self) -> None:
         model = self.average.model if self.average is not None else self.model
-        logits = predict_logits(model, self.prepare, self.validation.items)
+        logits = predict_logits(model, self.prepare, self.validation.items, processes=self.processes)
         value = self.task.selection_value(logits, self.validation.targets)
         loss = float(self.task.loss(logits, self.validation.targets))
         at, select = self.at, self.task.select
@@ -244,58 +253,85 @@ class Loop:
             if (what, where.partition(":")[0]) not in raised:
                 self.say("said", sentence=f"{what} at step {self.at.step} in {where}")
 
+    def take_best(self) -> None:
+        """Give the model the weights that did best."""
+        self._put(self.best)
+
+    def _put(self, weights: Weights) -> None:
+        self.model.load_state_dict(spread(weights, self.model.state_dict()))
+
     def _save(self) -> None:
         self.at.seconds = self.earlier_seconds + self.clock() - self.started
-        groups = {"model": self.model.state_dict(), "best": self.best, "random": random_state()}
-        groups["optimizer"] = optimizer_state(self.update.optimizer)
+        groups = {"model": gathered(self.model.state_dict()), "best": self.best, "random": random_state()}
+        groups["optimizer"] = gathered(optimizer_state(self.update.optimizer))
         if self.average is not None:
             groups["average"], groups["averaging"] = self.average.model.state_dict(), self.average.state()
         log_bytes = self.say.log.length_bytes() if self.say.log else 0
-        facts = {**asdict(self.at), "log_bytes": log_bytes, "threads": torch.get_num_threads()}
+        facts = {**asdict(self.at), "log_bytes": log_bytes, "scaler": self.update.scaler.state_dict()}
+        facts |= {"threads": torch.get_num_threads(), "processes": self.processes.size}
         # JSON has no infinity.
         facts["best_loss"] = None if math.isinf(self.at.best_loss) else self.at.best_loss
-        save_checkpoint(self.checkpoint, groups, facts)
+        self.processes.lead(lambda: save_checkpoint(self.checkpoint, groups, facts))
 
     def _restore(self) -> None:
         saved = load_checkpoint(self.checkpoint)
         facts = dict(saved.facts)
         try:
             log_bytes, threads = facts.pop("log_bytes"), facts.pop("threads")
+            processes, scaler = facts.pop("processes", 1), facts.pop("scaler", {})
             facts["best_loss"] = math.inf if facts["best_loss"] is None else facts["best_loss"]
             self.at = Position(**facts)
             self.earlier_seconds = self.at.seconds
-            self.model.load_state_dict(saved.groups["model"])
+            self._put(saved.groups["model"])
             if self.average is not None:
                 self.average.restore(saved.groups["average"], saved.groups.get("averaging", {}))
             if "optimizer" in saved.groups:
-                set_optimizer_state(self.update.optimizer, saved.groups["optimizer"])
+                held = spread_state(saved.groups["optimizer"], self.update.optimizer)
+                set_optimizer_state(self.update.optimizer, held)
+            if scaler:
+                self.update.scaler.load_state_dict(scaler)
             self.best = saved.groups["best"]
             set_random_state(saved.groups["random"])
         except (KeyError, TypeError, ValueError, RuntimeError):
             raise UsageError(
                 f"{self.checkpoint} does not fit this model and recipe; delete the unfinished run and start again"
             ) from None
-        if threads != torch.get_num_threads():
+        if threads != torch.get_num_threads() and processes == self.processes.size:
             torch.set_num_threads(threads)
             self.say("said", sentence=f"computing with {threads} threads, as the run was begun: others round otherwise")
+        if processes != self.processes.size:
+            before = f"{processes} process{'es' if processes > 1 else ''}"
+            self.say("said", sentence=f"{before} came so far, {self.processes.size} go on: sums round otherwise")
         if self.say.log is not None:
             self.say.log.cut(log_bytes)
         self.say("said", sentence=f"going on from step {self.at.step} of {self.steps}")
 
 
-def predict_logits(model: nn.Module, prepare: Preprocessing, items: Sequence[Ids], batch_rows: int = 64) -> Tensor:
-    """Logits (n, C) in the order of `items`, in float32, dropout off."""
+def predict_logits(
+    model: nn.Module,
+    prepare: Preprocessing,
+    items: Sequence[Ids],
+    batch_rows: int = 64,
+    processes: Processes = ALONE,
+) -> Tensor:
+    """Logits (n, C) in the order of `items`, in float32, dropout off; `processes` share the batches."""
     if not items:
         raise UsageError("there are no texts to predict; give at least one")
     model.eval()
-    logits: list[Tensor | None] = [None] * len(items)
-    with torch.inference_mode():
-        for numbers in bucket_batches(prepare.lengths(items), batch_rows, shuffle=False):
+    batches = bucket_batches(prepare.lengths(items), batch_rows, shuffle=False)
+    found: list[tuple[list[int], Tensor]] = []
+    with torch.inference_mode() if processes.size == 1 else torch.no_grad():
+        # Each process runs the model as often as the others, which may need its part of the weights.
+        for start in range(0, len(batches), processes.size):
+            mine = start + processes.rank
+            numbers = batches[min(mine, len(batches) - 1)]
             rows = model(*prepare.collate([items[number] for number in numbers]))
-            for number, row in zip(numbers, rows, strict=True):
-                logits[number] = row
-    return torch.stack([row for row in logits if row is not None])
+            found.append((numbers if mine < len(batches) else [], rows))
+        logits = found[0][1].new_zeros(len(items), found[0][1].shape[1])
+        for numbers, rows in found:
+            logits[numbers] = rows[: len(numbers)]
+    return processes.summed(logits)
 
 
 def _copy(model: nn.Module) -> Weights:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    return {name: value.detach().clone() for name, value in gathered(model.state_dict()).items()}

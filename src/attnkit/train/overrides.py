@@ -1,5 +1,6 @@
 """Options of the command line as recipe fields."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 
 from attnkit.errors import UsageError
 from attnkit.run.recipe import load_recipe, parse_value
+from attnkit.train.parallel.processes import launched
 
 MOST_THREADS = 1024
 
@@ -54,11 +56,15 @@ def overrides(
 
 
 def use_threads(count: int | None) -> None:
-    """Compute with `count` threads from here on; None leaves them as they are.
+    """Compute with `count` threads from here on; None leaves them as they are, or shares the cores of this machine out
+    to the processes that torchrun launched.
 
     Raises: UsageError where it is not from 1 to 1024.
     """
     if count is None:
+        # torchrun gives each a single thread where the user said nothing.
+        if launched() > 1 and os.environ.get("OMP_NUM_THREADS", "1") == "1":
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", launched()))))
         return
     if not 1 <= count <= MOST_THREADS:
         raise UsageError(f"--threads takes a number from 1 to {MOST_THREADS}, and got {count}")

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from attnkit.data.examples import Example
 from attnkit.data.split import Splits
 from attnkit.model.baselines import run_baselines
 from attnkit.model.settings import chosen
@@ -18,6 +17,7 @@ from attnkit.train.budget import Budget
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.loop import Loop, predict_logits
+from attnkit.train.parallel.processes import current
 from attnkit.train.prepare import Source
 from attnkit.train.saved_model import save_model
 from attnkit.train.terms.imitation import own_weights
@@ -79,11 +79,12 @@ def train_splits(
     )
     recipe, splits, task, prepare, model = made.recipe, made.splits, made.task, made.prepare, made.model
     train, validation, test = made.train, made.validation, made.test
+    processes = current()
     baselines: list[dict[str, Any]] = []
     if budget is not None:
         if recipe.evaluate.baselines and splits.test:
             # First, because how long they take is known only afterwards.
-            baselines = measure_baselines(splits, task, say)
+            baselines = processes.lead(lambda: measure_baselines(splits, task, say))
         budget = replace(budget, ending=(len(validation) + len(test)) / len(validation))
     loop = Loop(model, task, prepare, train, validation, recipe, folder / "checkpoint.safetensors", say, budget)
     say(
@@ -97,22 +98,24 @@ def train_splits(
         **(announce or {}),
     )
     finished = loop.run(ctrl_c)
-    save_model(folder / "model", own_weights(loop.best), recipe.model, prepare, task, source.schema)
+    weights = own_weights(loop.best)
+    processes.lead(lambda: save_model(folder / "model", weights, recipe.model, prepare, task, source.schema))
     if not finished:
         return None
     say("stop", reason=loop.at.finished)
-    model.load_state_dict(loop.best)
-    logits = predict_logits(model, prepare, validation.items)
+    loop.take_best()
+    logits = predict_logits(model, prepare, validation.items, processes=processes)
     sizes = {"train": len(train), "validation": len(validation), "test": len(splits.test)}
     results = Results(task, sizes, loop.at.history, loop.at.finished, task.measure(logits, validation.targets))
     results.earlier_seconds = loop.earlier_seconds
     results.judged = splits.validation, logits
     if splits.test:
-        results.test_logits, results.test_targets = predict_logits(model, prepare, test.items), test.targets
+        results.test_logits = predict_logits(model, prepare, test.items, processes=processes)
+        results.test_targets = test.targets
         results.judged = splits.test, results.test_logits
         results.test = task.measure(results.test_logits, results.test_targets)
     if recipe.evaluate.baselines and splits.test:
-        results.baselines = baselines or measure_baselines(splits, task, say)
+        results.baselines = baselines or processes.lead(lambda: measure_baselines(splits, task, say))
     return results
 
 

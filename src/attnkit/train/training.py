@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from attnkit.train.cross_validation import cross_validate
 from attnkit.train.events import Listener, Say
 from attnkit.train.finish import write_results
 from attnkit.train.interrupt import CtrlC, Interrupted
+from attnkit.train.parallel.launch import check_processes, launch
+from attnkit.train.parallel.processes import Processes, joined, launched
 from attnkit.train.prepare import Source, check_source, read_source
 from attnkit.train.presets import PRESET_FIELDS
 from attnkit.train.single import train_once
@@ -39,6 +41,7 @@ def train(
     resume: bool = False,
     progress: Listener | None = None,
     allow_code: bool = False,
+    processes: int | None = None,
     began: float | None = None,
     **overrides: Any,
 ) -> Run:
@@ -52,6 +55,9 @@ def train(
     step, saves and raises Interrupted; `resume=True` goes on where a run stopped, for whatever reason, and ends with
     the weights it would have had without stopping (on the same machine and number of threads).
 
+    With `processes` so many of them share each batch, and the numbers are those of one within float error. They are
+    launched for the occasion; what torchrun has launched joins in by itself. A run may go on with another number.
+
     The time that `minutes` allows counts from `began`, a reading of `time.monotonic()`, or from now on.
 
     Where the C library is glibc, it is told to keep freed memory, for the rest of the life of the whole process.
@@ -61,27 +67,57 @@ def train(
     """
     began = time.monotonic() if began is None else began
     wanted, given = _wanted(data, recipe, overrides, allow_code)
-    final = Path(out) if out is not None else default_path(wanted.data.path, resume=resume)
-    final = final.with_name(final.name.removesuffix(PARTIAL))
-    source = None
-    say = Say(progress)
-    begun = resume and (final.exists() or (final.with_name(final.name + PARTIAL) / "recipe.toml").exists())
-    if not begun:
-        # Wrong input must not leave a directory behind.
-        source = read_source(wanted, say)
-        check_source(source.examples(), source.schema, say)
-    made = [folder for folder in final.absolute().parents if not folder.exists()]
-    run = Run.begin(final, resume=resume)
+    if processes is not None and launched() != processes:
+        check_processes(processes)
+        return Run(
+            launch(
+                processes, data, recipe, progress, {**overrides, "out": out, "resume": resume, "allow_code": allow_code}
+            )
+        )
+    with joined() as group:
+        say = Say(progress if group.leads else None)
+        return _train_together(group, wanted, given, out, resume, say, allow_code, began)
+
+
+def _train_together(
+    processes: Processes,
+    wanted: Recipe,
+    given: Fields,
+    out: str | os.PathLike[str] | None,
+    resume: bool,
+    say: Say,
+    allow_code: bool,
+    began: float,
+) -> Run:
+    sources: list[Source] = []
+    made: list[Path] = []
+
+    def begin() -> tuple[str, bool]:
+        final = Path(out) if out is not None else default_path(wanted.data.path, resume=resume)
+        final = final.with_name(final.name.removesuffix(PARTIAL))
+        begun = resume and (final.exists() or (final.with_name(final.name + PARTIAL) / "recipe.toml").exists())
+        if not begun:
+            # Wrong input must not leave a directory behind.
+            sources.append(read_source(wanted, say))
+            check_source(sources[0].examples(), sources[0].schema, say)
+        made.extend(folder for folder in final.absolute().parents if not folder.exists())
+        return str(Run.begin(final, resume=resume).path), begun
+
+    path, begun = processes.lead(begin)
+    run = Run(path)
     if run.complete:
         say("said", sentence=f"{run.path} is finished already")
         return run
     keep_freed_memory()
-    with locked(run.path), _own_random_state(), CtrlC() as ctrl_c:
+    with ExitStack() as held, _own_random_state(), CtrlC() as ctrl_c:
+        processes.lead(lambda: held.enter_context(locked(run.path)))
         try:
-            return _train_in(run, wanted, given, source, say, ctrl_c, allow_code, began)
+            source = sources[0] if sources else None
+            return _train_in(processes, run, wanted, given, source, say, ctrl_c, allow_code, began)
         except UsageError:
             # A refusal after the first step, such as of the test rows, must not cost what was trained.
-            if not begun and not any(line["event"] == "step" for line in read_log(run.path / "log.jsonl")):
+            fresh = processes.leads and not begun
+            if fresh and not any(line["event"] == "step" for line in read_log(run.path / "log.jsonl")):
                 _remove(run.path, made)
             raise
         except KeyboardInterrupt:
@@ -92,6 +128,7 @@ def train(
 
 
 def _train_in(
+    processes: Processes,
     run: Run,
     wanted: Recipe,
     given: Fields,
@@ -105,21 +142,18 @@ def _train_in(
     watch = Stopwatch()
     stored = folder / "recipe.toml"
     recipe = wanted
-    if stored.exists():
+    if processes.lead(stored.exists):
         recipe = load_recipe(stored, allow_code=allow_code)
         _refuse_others(recipe, wanted, given, folder)
-    say.log = Log(folder / "log.jsonl")
+    if processes.leads:
+        say.log = Log(folder / "log.jsonl")
     if source is None:
         # Data may have moved since; that it is the same is seen below.
         place = {"data.path": wanted.data.path} if wanted.data.path else {}
         heard = Say()
         source = read_source(recipe.with_values(place, allow_code=allow_code), heard)
         say.sentences += heard.sentences
-    if (folder / "data.json").exists() and read_record(folder / "data.json")["sha256"] != source.sha256:
-        raise UsageError(
-            f"{source.path} changed since {folder} was begun, or is other data; put it back, or train anew without "
-            "--resume"
-        )
+    processes.lead(lambda: _refuse_other_data(source, folder))
     work = cross_validate if recipe.evaluate.folds else train_once
     budget = Budget(recipe.train.minutes * 60, began) if recipe.train.minutes else None
     results = work(folder, recipe, source, say, ctrl_c, allow_code, budget)
@@ -127,19 +161,33 @@ def _train_in(
         raise _interrupted(run)
     wall, processor = watch.seconds()
     wall += results.earlier_seconds
-    write_results(folder, load_recipe(stored, allow_code=allow_code), results, source, say, wall, allow_code)
-    write_record(
-        folder / "machine.json",
-        {
-            **describe_machine(),
-            "seconds": wall,
-            # The system counts these for one process, and a resumed run has had several.
-            "last_process": {"processor_seconds": processor, "peak_bytes": peak_bytes()},
-        },
-    )
-    done = run.finish()
-    say("done", path=str(done.path), seconds=round(wall, 1))
-    return done
+
+    def finish() -> str:
+        write_results(folder, load_recipe(stored, allow_code=allow_code), results, source, say, wall, allow_code)
+        write_record(
+            folder / "machine.json",
+            {
+                **describe_machine(),
+                "processes": processes.size,
+                "seconds": wall,
+                # The system counts these for one process, and a resumed run has had several.
+                "last_process": {"processor_seconds": processor, "peak_bytes": peak_bytes()},
+            },
+        )
+        done = run.finish()
+        say("done", path=str(done.path), seconds=round(wall, 1))
+        return str(done.path)
+
+    return Run(processes.lead(finish))
+
+
+def _refuse_other_data(source: Source, folder: Path) -> None:
+    record = folder / "data.json"
+    if record.exists() and read_record(record)["sha256"] != source.sha256:
+        raise UsageError(
+            f"{source.path} changed since {folder} was begun, or is other data; put it back, or train anew without "
+            "--resume"
+        )
 
 
 def _remove(partial: Path, made: Sequence[Path]) -> None:

@@ -16,7 +16,8 @@ from attnkit.train.objective import Batch, Objective
 from attnkit.train.optimizers import make_optimizer
 from attnkit.train.parallel.pieces import deal, stream
 from attnkit.train.parallel.processes import current
-from attnkit.train.parallel.sharing import norm_of, share
+from attnkit.train.parallel.sharing import share
+from attnkit.train.parallel.whole import whole
 from attnkit.train.precision import autocast, make_scaler
 from attnkit.train.preprocessing import Ids, Preprocessing
 from attnkit.train.unlabeled import Unlabeled
@@ -98,7 +99,7 @@ class Update:
         if bad:
             raise self._loss_error(worst)
         self.scaler.unscale_(self.optimizer)
-        norm = norm_of(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm or math.inf))
+        norm = float(whole(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm or math.inf)))
         if not math.isfinite(norm) and not (self.scaler.is_enabled() and self.scaler.get_scale() > _LEAST_SCALE):
             bad_names = [n for n, p in self.model.named_parameters() if p.grad is not None and not _finite(p.grad)]
             where = f"the gradients concerned are {', '.join(bad_names[:3])}"
@@ -153,4 +154,4 @@ class Update:
 
 
 def _finite(x: Tensor) -> bool:
-    return bool(x.isfinite().all())
+    return bool(whole(x).isfinite().all())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attnkit.errors import UsageError
+from attnkit.train.choices import Choices
 from attnkit.train.parallel.processes import Processes
 
 
@@ -36,6 +37,14 @@ def deal(numbers: Sequence[int], pieces: int, processes: Processes) -> list[Piec
 def stream(seed: int, step: int, piece: int) -> int:
     """The seed of the random numbers of one piece of one step."""
     return (seed * 1_000_003 + step) * 4_099 + piece
+
+
+def settle_pieces(choices: Choices, processes: int) -> None:
+    """Give each of several processes one piece of a batch where the recipe says nothing of pieces."""
+    if choices.recipe.train.accumulate == 1 and processes > 1:
+        train = choices.recipe.train.model_copy(update={"accumulate": processes})
+        choices.recipe = choices.recipe.model_copy(update={"train": train})
+        choices.reasons["train.accumulate"] = f"{processes} processes share a batch"
 
 
 def check_pieces(pieces: int, processes: int) -> None:

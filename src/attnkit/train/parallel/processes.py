@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 # A process that dies is noticed by its closed connections; only work that one process does for all takes long.
 _PATIENCE = timedelta(days=2)
+LOST = "lost"
 _ERRORS = {"UsageError": UsageError, "FailedError": FailedError}
 
 
@@ -105,7 +106,6 @@ def joined() -> Iterator[Processes]:
     if launched() == 1 or current().size > 1:
         yield current()
         return
-    _share_cores()
     dist.init_process_group("gloo", timeout=_PATIENCE)
     processes = current()
     try:
@@ -113,23 +113,16 @@ def joined() -> Iterator[Processes]:
     except RuntimeError as error:
         if isinstance(error, FailedError) or not _lost(error):
             raise
-        raise Lost(
+        raise LostError(
             f"another of the {processes.size} processes ended; what was saved stands, and --resume goes on from there"
         ) from error
     finally:
         dist.destroy_process_group()
 
 
-class Lost(FailedError):
+class LostError(FailedError):
     """Another process of the group ended, and this one could not go on."""
 
 
 def _lost(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
-
-
-def _share_cores() -> None:
-    # torchrun sets one thread where the user said nothing; any other number is the user's.
-    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        together = int(os.environ.get("LOCAL_WORLD_SIZE", str(launched())))
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // together))

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from attnkit.train.parallel.processes import Processes
@@ -101,6 +99,9 @@ class Shards(Single):
         self.processes = processes
         # Single numbers cannot be cut: each process keeps them whole.
         self.scalars = [parameter for parameter in model.parameters() if parameter.ndim == 0]
+        # Imported here, because it takes longer than most commands do.
+        from torch.distributed.fsdp import fully_shard
+
         for layer in _layers(model):
             fully_shard(layer, ignored_params=set(self.scalars))
         fully_shard(model, ignored_params=set(self.scalars))
@@ -108,8 +109,7 @@ class Shards(Single):
     @contextmanager
     def piece(self, last: bool) -> Iterator[None]:
         """Keep the gradients of all pieces but the last to this process."""
-        assert isinstance(self.model, FSDPModule)
-        self.model.set_requires_gradient_sync(last)
+        self.model.set_requires_gradient_sync(last)  # type: ignore[operator]
         yield
 
     def settled(self) -> None:
@@ -131,9 +131,3 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     if isinstance(model, nn.ModuleList):
         return list(model)
     return [layer for child in model.children() for layer in _layers(child)]
-
-
-def norm_of(gradient_norm: Tensor) -> float:
-    """The length of a gradient, the same in every process."""
-    whole = gradient_norm.full_tensor() if hasattr(gradient_norm, "full_tensor") else gradient_norm
-    return float(torch.as_tensor(whole))

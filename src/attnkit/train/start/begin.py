@@ -13,6 +13,7 @@ from attnkit.run.record import file_sha256, write_record
 from attnkit.task.base import Task
 from attnkit.train.choices import Choices
 from attnkit.train.events import Say
+from attnkit.train.parallel.processes import current
 from attnkit.train.start.as_mean import begin_as_mean
 from attnkit.train.start.choose import choose_start, prefer
 from attnkit.train.start.fill import fill
@@ -82,4 +83,5 @@ def _record(root: Path, start: Start) -> None:
         "model.safetensors" if (start.path / "config.json").is_file() else "model/weights.safetensors"
     )
     checksum = file_sha256(weights) if weights.is_file() else None
-    write_record(root / PARENT, {"path": str(start.path.absolute()), "said": start.said, "weights_sha256": checksum})
+    record = {"path": str(start.path.absolute()), "said": start.said, "weights_sha256": checksum}
+    current().lead(lambda: write_record(root / PARENT, record))
