@@ -183,8 +183,8 @@ BUGS = [
     Bug(
         "vocabulary fitted on the test rows too",
         "train/assemble.py",
-        "_preprocess(root, folder, recipe, splits.train, say,",
-        "_preprocess(root, folder, recipe, [*splits.train, *splits.test], say,",
+        "settle(recipe, splits.train, allow_code)",
+        "settle(recipe, [*splits.train, *splits.test], allow_code)",
         TRAINING,
     ),
     Bug(
@@ -204,8 +204,8 @@ BUGS = [
     Bug(
         "network left in training mode when it predicts",
         "train/loop.py",
-        "    model.eval()\n    logits: list",
-        "    logits: list",
+        "    model.eval()\n    batches =",
+        "    batches =",
         TRAINING,
     ),
     Bug(
@@ -232,8 +232,8 @@ BUGS = [
     Bug(
         "accuracy of the training rows reported",
         "train/single.py",
-        "predict_logits(model, prepare, test.items), test.targets",
-        "predict_logits(model, prepare, train.items), train.targets",
+        "prepare, test.items, processes=processes)\n        results.test_targets = test.targets",
+        "prepare, train.items, processes=processes)\n        results.test_targets = train.targets",
         TRAINING,
     ),
     Bug(

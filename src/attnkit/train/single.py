@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from attnkit.data.examples import Example
 from attnkit.data.split import Splits
 from attnkit.model.baselines import run_baselines
 from attnkit.model.settings import chosen

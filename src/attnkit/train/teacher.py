@@ -20,6 +20,7 @@ from attnkit.task.score import Score
 from attnkit.train.events import Say
 from attnkit.train.lessons import Lessons
 from attnkit.train.looks import looks
+from attnkit.train.parallel.processes import current
 from attnkit.train.predictor import Predictor, load
 from attnkit.train.preprocessing import Ids, Preprocessing
 from attnkit.train.terms.imitation import check_shares, summarized
@@ -139,4 +140,4 @@ def _pooled(seen: Sequence[Seen]) -> Tensor:
 def _record(root: Path, paths: Sequence[str]) -> None:
     weights = {path: Path(path) / "model" / "weights.safetensors" for path in paths}
     told = [{"path": str(Path(path).absolute()), "weights_sha256": file_sha256(weights[path])} for path in paths]
-    write_record(root / TEACHER, {"teachers": told})
+    current().lead(lambda: write_record(root / TEACHER, {"teachers": told}))

@@ -111,9 +111,9 @@ class Workers:
             working = self._agent.is_alive()
             lines = _whole_lines(self.place / EVENTS, heard)
             heard += sum(len(line) + 1 for line in lines)
-            for line in lines if progress is not None else ():
-                event = json.loads(line)
-                progress(Event(event["kind"], event["values"]))
+            if progress is not None:
+                for event in map(json.loads, lines):
+                    progress(Event(event["kind"], event["values"]))
             self._agent.join(0.05)
 
     def send(self, wish: signal.Signals, ranks: Sequence[int] | None = None) -> bool:
