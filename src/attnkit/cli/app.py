@@ -26,6 +26,7 @@ from attnkit.cli.quickstart import quickstart
 from attnkit.cli.runs import runs
 from attnkit.cli.see import see
 from attnkit.cli.train import train
+from attnkit.cli.tune import tune
 
 HELP = "Fit attention to your data: train it, see where it looks, and hold it to its laws."
 NOTES = (
@@ -34,7 +35,7 @@ NOTES = (
 )
 VERBS = {
     "Begin": (quickstart, doctor),
-    "The loop": (check, init, lr, train, evaluate, predict),
+    "The loop": (check, init, lr, train, tune, evaluate, predict),
     "Seeing": (see, heads, explain, diff),
     "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),

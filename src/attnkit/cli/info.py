@@ -10,7 +10,7 @@ from attnkit.cli.terminal import complain, say, show_json
 
 
 def info(
-    path: Annotated[Path, Parameter(help="Anything: a run, a data file or folder, a recipe, weights.")],
+    path: Annotated[Path, Parameter(help="Anything: a run, a study, a data file or folder, a recipe, weights.")],
     /,
     *,
     allow_code: AllowCode = False,
@@ -23,15 +23,15 @@ def info(
         attn info runs/2026-11-22-reviews
         attn info reviews.csv
     """
-    from attnkit.train.explain import explain
+    from attnkit.tune.info import explain_path
 
-    found = explain(path, allow_code=allow_code)
+    found = explain_path(path, allow_code=allow_code)
     if json:
         show_json(found.to_dict())
     else:
         say(f"{found.path}: {found.kind}", style="bold")
         say(*found.sentences)
         say(*(f"Next: {command}" for command in found.next))
-    if found.kind == "run" and found.missing:
-        return complain(f"{path} is not whole: {', '.join(found.missing)} missing; copy the whole run directory again.")
+    if found.kind in ("run", "study") and found.missing:
+        return complain(f"{path} is not whole: {', '.join(found.missing)} missing; copy the whole directory again.")
     return 0
