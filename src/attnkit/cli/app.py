@@ -22,6 +22,7 @@ from attnkit.cli.list import list_
 from attnkit.cli.lr import lr
 from attnkit.cli.plan import plan
 from attnkit.cli.predict import predict
+from attnkit.cli.pretrain import pretrain
 from attnkit.cli.quickstart import quickstart
 from attnkit.cli.runs import runs
 from attnkit.cli.see import see
@@ -35,7 +36,7 @@ NOTES = (
 )
 VERBS = {
     "Begin": (quickstart, doctor),
-    "The loop": (check, init, lr, train, tune, evaluate, predict),
+    "The loop": (check, init, lr, pretrain, train, tune, evaluate, predict),
     "Seeing": (see, heads, explain, diff),
     "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),

@@ -44,6 +44,15 @@ def _figure(figure: Mapping[str, Any] | None) -> str:
     return f"{figure['value']:.4f}" if figure else ""
 
 
+def show_pretrained(run: Any) -> None:
+    """The figures of a finished language model, where it is, and what to do next."""
+    metrics = run.metrics
+    say("")
+    show_figures([("this model", metrics["validation"])], title="Measured on the held-out texts")
+    say(f"The run is in {run.path} ({run.machine['seconds'] / 60:.1f} minutes)", "Next:")
+    say(f"  attn train DATA --from {run.path}")
+
+
 def show_run(run: Any) -> None:
     """The figures of a finished run, where it is, and what to do next."""
     metrics = run.metrics

@@ -28,6 +28,10 @@ class Settings:
         Literal["tiny", "fast", "best"] | None,
         Parameter(help="Work that what is left open may cost: tiny, fast (where left out) or best."),
     ] = None
+    from_: Annotated[
+        Path | None,
+        Parameter(name="--from", help="Run, or folder of a BERT checkpoint, whose weights and tokenizer are taken over."),
+    ] = None
     epochs: Annotated[int | None, Parameter(help="Most passes over the training rows.")] = None
     seed: Annotated[int | None, Parameter(help="Seed of weights, order and dropout.")] = None
     class_weights: Annotated[bool | None, Parameter(help="Let rare classes weigh as much as frequent ones.")] = None
@@ -44,6 +48,8 @@ class Settings:
         from attnkit.train.overrides import overrides
 
         given = asdict(self)
+        start = given.pop("from_")
+        given["start.start_from"] = None if start is None else str(start)
         return overrides(given.pop("set_"), recipe=recipe, **given, **more)
 
 

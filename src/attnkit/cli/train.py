@@ -38,6 +38,7 @@ def train(
 
         attn train reviews.csv
         attn train reviews.csv --preset best --time 30m
+        attn train reviews.csv --from runs/words
         attn train reviews.csv --text body --label stars --baselines
         attn train reviews.csv --encoder transformer --attention longformer --set train.learning_rate=0.0005
         attn train --recipe runs/2026-11-22-reviews/recipe.toml
