@@ -7,6 +7,7 @@ from attnkit.attention.base import Attention
 from attnkit.kernels.packed import Pieces
 from attnkit.layers import AttentionLayer
 from attnkit.model.embedding import SEPARATOR
+from attnkit.model.stochastic_depth import StochasticDepth
 
 
 class BertPlaces(nn.Module):
@@ -71,6 +72,8 @@ class BertEncoder(nn.Module):
         inner_width: int,
         epsilon: float,
         dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        layer_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.reads_below = spec.needs_state
@@ -78,8 +81,17 @@ class BertEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(input_width, width) if input_width != width else nn.Identity()
         self.layers = nn.ModuleList(
-            BertLayer(width, spec, heads=heads, inner_width=inner_width, epsilon=epsilon, dropout=dropout)
-            for _ in range(layers)
+            BertLayer(
+                width,
+                spec,
+                heads=heads,
+                inner_width=inner_width,
+                epsilon=epsilon,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                layer_dropout=layer_dropout * (number + 1) / layers,
+            )
+            for number in range(layers)
         )
 
     def forward(self, x_BTM: Tensor, real: Tensor | Pieces) -> Tensor:
@@ -100,14 +112,24 @@ class BertLayer(nn.Module):
     """One layer: attention, then the wide map, a norm behind each."""
 
     def __init__(
-        self, width: int, spec: Attention, *, heads: int, inner_width: int, epsilon: float, dropout: float
+        self,
+        width: int,
+        spec: Attention,
+        *,
+        heads: int,
+        inner_width: int,
+        epsilon: float,
+        dropout: float,
+        attention_dropout: float,
+        layer_dropout: float,
     ) -> None:
         super().__init__()
-        self.attention = AttentionLayer(width, spec, heads=heads, dropout=dropout)
+        self.attention = AttentionLayer(width, spec, heads=heads, dropout=attention_dropout)
         self.attention_norm = nn.LayerNorm(width, eps=epsilon)
         self.wide = nn.Sequential(nn.Linear(width, inner_width), nn.GELU(), nn.Linear(inner_width, width))
         self.wide_norm = nn.LayerNorm(width, eps=epsilon)
         self.dropout = nn.Dropout(dropout)
+        self.depth = StochasticDepth(layer_dropout)
 
     def forward(self, x_BTM: Tensor, real: Tensor | Pieces, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(x_BTM, the map for the layer above where its attention reads one)."""
@@ -117,5 +139,6 @@ class BertLayer(nn.Module):
             mixed_BTM, state = self.attention.with_rows(x_BTM, keep=real, state=state)
         else:
             mixed_BTM = self.attention(x_BTM, keep=real)
-        x_BTM = self.attention_norm(x_BTM + self.dropout(mixed_BTM))
-        return self.wide_norm(x_BTM + self.dropout(self.wide(x_BTM))), state
+        after_BTM = self.attention_norm(x_BTM + self.dropout(mixed_BTM))
+        after_BTM = self.wide_norm(after_BTM + self.dropout(self.wide(after_BTM)))
+        return self.depth(x_BTM, after_BTM, real), state

@@ -66,6 +66,14 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
 def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = False) -> nn.Module | None:
     """What reads the words; None where the pooling reads the embeddings themselves."""
     width, dropout = chosen(settings.width), chosen(settings.dropout)
+    weights = dropout if settings.attention_dropout == "same" else settings.attention_dropout
+    layered = settings.encoder in ("transformer", "bert")
+    for name, given in (("attention", settings.attention_dropout != "same"), ("layer", settings.layer_dropout > 0)):
+        if given and not layered:
+            raise ValueError(
+                f"model.{name}_dropout is for the layers of a transformer or bert, and the encoder is "
+                f"{settings.encoder}; leave it out"
+            )
     match chosen(settings.encoder):
         case "bilstm":
             return BiLSTM(input_width, width, layers=settings.layers, dropout=dropout)
@@ -74,7 +82,14 @@ def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = 
         case "transformer":
             spec = operator(settings.attention, allow_code)
             return TransformerEncoder(
-                input_width, width, spec, layers=settings.layers, heads=settings.heads, dropout=dropout
+                input_width,
+                width,
+                spec,
+                layers=settings.layers,
+                heads=settings.heads,
+                dropout=dropout,
+                attention_dropout=weights,
+                layer_dropout=settings.layer_dropout,
             )
         case "bert":
             return BertEncoder(
@@ -86,5 +101,7 @@ def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = 
                 inner_width=settings.inner_width or 4 * width,
                 epsilon=settings.norm_epsilon,
                 dropout=dropout,
+                attention_dropout=weights,
+                layer_dropout=settings.layer_dropout,
             )
     return None

@@ -78,3 +78,10 @@ class ModelSettings(Section):
     word_dropout: Share | Auto = Field("auto", description="share of words made unknown while training")
     embedding_dropout: Share | Auto = Field("auto", description="dropout on the embeddings")
     dropout: Share | Auto = Field("auto", description="dropout inside the encoder and before the classifier")
+    attention_dropout: Share | Literal["same"] = Field(
+        "same", description="share of attention weights dropped in transformer and bert layers; same: as dropout"
+    )
+    layer_dropout: Share = Field(
+        0.0,
+        description="share of texts that pass by the last layer of a transformer or bert while training, less below",
+    )

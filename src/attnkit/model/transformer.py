@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from attnkit.attention.base import Attention
 from attnkit.kernels.packed import Pieces
 from attnkit.layers import AttentionLayer
+from attnkit.model.stochastic_depth import StochasticDepth
 
 
 class TransformerEncoder(nn.Module):
@@ -20,13 +21,25 @@ class TransformerEncoder(nn.Module):
     """
 
     def __init__(
-        self, input_width: int, width: int, spec: Attention, *, layers: int = 1, heads: int = 4, dropout: float = 0.0
+        self,
+        input_width: int,
+        width: int,
+        spec: Attention,
+        *,
+        layers: int = 1,
+        heads: int = 4,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        layer_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.project = nn.Linear(input_width, width) if input_width != width else nn.Identity()
         self.reads_below = spec.needs_state
         self.add_positions = spec.claims().order_free
-        self.layers = nn.ModuleList(_Layer(width, spec, heads, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            _Layer(width, spec, heads, dropout, attention_dropout, layer_dropout * (number + 1) / layers)
+            for number in range(layers)
+        )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x_BTM: Tensor, real: Tensor | Pieces) -> Tensor:
@@ -47,15 +60,18 @@ class TransformerEncoder(nn.Module):
 
 
 class _Layer(nn.Module):
-    def __init__(self, width: int, spec: Attention, heads: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, spec: Attention, heads: int, dropout: float, attention_dropout: float, layer_dropout: float
+    ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = AttentionLayer(width, spec, heads=heads, dropout=dropout)
+        self.attention = AttentionLayer(width, spec, heads=heads, dropout=attention_dropout)
         self.wide_norm = nn.LayerNorm(width)
         self.wide = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
         )
         self.dropout = nn.Dropout(dropout)
+        self.depth = StochasticDepth(layer_dropout)
 
     def forward(self, x_BTM: Tensor, real: Tensor | Pieces, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         normed_BTM = self.attention_norm(x_BTM)
@@ -65,8 +81,9 @@ class _Layer(nn.Module):
             mixed_BTM, state = self.attention.with_rows(normed_BTM, keep=real, state=state)
         else:
             mixed_BTM = self.attention(normed_BTM, keep=real)
-        x_BTM = x_BTM + self.dropout(mixed_BTM)
-        return x_BTM + self.dropout(self.wide(self.wide_norm(x_BTM))), state
+        after_BTM = x_BTM + self.dropout(mixed_BTM)
+        after_BTM = after_BTM + self.dropout(self.wide(self.wide_norm(after_BTM)))
+        return self.depth(x_BTM, after_BTM, real), state
 
 
 def sinusoid(x_BTM: Tensor, place_T: Tensor | None = None) -> Tensor:
