@@ -217,9 +217,9 @@ BUGS = [
     ),
     Bug(
         "batch order forgets the epoch",
-        "train/loop.py",
-        "self.settings.seed * 1_000_003 + epoch",
-        "self.settings.seed * 1_000_003",
+        "data/batch_plan.py",
+        "self.seed * 1_000_003 + epoch",
+        "self.seed * 1_000_003",
         TRAINING,
     ),
     Bug(

@@ -1,13 +1,11 @@
 """Each epoch, and each seed, sees the rows in an order of its own."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
-from attnkit.data.batches import bucket_batches
-from attnkit.train import loop, train
+from attnkit.data.batch_plan import BatchPlan
+from attnkit.train import train
 from tests.train.small import SMALL, small_data
 
 
@@ -15,13 +13,12 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> list[l
     """The training batches of each epoch, as the loop drew them."""
     drawn: list[list[list[int]]] = []
 
-    def listen(*args: Any, generator: torch.Generator | None = None, **kwargs: Any) -> list[list[int]]:
-        batches = bucket_batches(*args, generator=generator, **kwargs)
-        if generator is not None:
-            drawn.append(batches)
-        return batches
+    def listen(plan: BatchPlan, epoch: int) -> list[list[int]]:
+        drawn.append(batches(plan, epoch))
+        return drawn[-1]
 
-    monkeypatch.setattr(loop, "bucket_batches", listen)
+    batches = BatchPlan.batches
+    monkeypatch.setattr(BatchPlan, "batches", listen)
     train(small_data(tmp_path), out=tmp_path / f"run{seed}", **{**SMALL, "epochs": 3, "patience": 9, "seed": seed})
     return drawn[-3:]
 

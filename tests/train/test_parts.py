@@ -47,7 +47,7 @@ def test_the_data_choose_and_say_why() -> None:
     choose_tokens(choices, 1000)
     choose_lengths(choices, [5] * 990 + [3000] * 10, paired=False)
     choose_model(choices, 1000, 5)
-    choose_batch_rows(choices, 1000)
+    choose_batch_rows(choices, 1000, 5)
     choose_training(choices, 1000)
     recipe = choices.recipe
     assert recipe.train.epochs == 2 and "train.epochs" not in choices.reasons

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 PADDING = 0
-_BATCHES_PER_POOL = 50
+BATCHES_PER_POOL = 50
 
 
 def bucket_batches(
@@ -29,7 +29,7 @@ def bucket_batches(
     drawn = torch.randperm(rows, generator=generator).tolist()
     batches = [
         batch
-        for pool in _cut(drawn, batch_rows * _BATCHES_PER_POOL)
+        for pool in _cut(drawn, batch_rows * BATCHES_PER_POOL)
         for batch in _cut(sorted(pool, key=lambda row: lengths[row]), batch_rows)
     ]
     return [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]

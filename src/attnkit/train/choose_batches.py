@@ -1,5 +1,6 @@
 """How many texts a step reads, and how they stand together."""
 
+from attnkit.errors import UsageError
 from attnkit.model.operator import operator
 from attnkit.model.settings import chosen
 from attnkit.train.choices import Choices
@@ -9,8 +10,28 @@ from attnkit.train.terms.check import needs_padding
 FEW_ROWS = 20_000
 
 
-def choose_batch_rows(choices: Choices, rows: int) -> None:
+def choose_mixed_rows(choices: Choices) -> None:
+    """Settle how many texts a step reads where each draws its own number.
+
+    Raises: UsageError where two fields say it differently.
+    """
+    train = choices.recipe.train
+    if train.batch_mix:
+        mean = max(1, round(sum(train.batch_mix) / len(train.batch_mix)))
+        choices.settle("train.batch_rows", mean, "the mean of train.batch_mix, from which each batch draws its size")
+        if choices.recipe.train.batch_rows != mean:
+            raise UsageError(
+                f"train.batch_mix = {list(train.batch_mix)} draws the size of each batch, and train.batch_rows = "
+                f"{train.batch_rows} says another; leave one of the two out"
+            )
+
+
+def choose_batch_rows(choices: Choices, rows: int, median_tokens: int) -> None:
     """Settle how many texts a step reads."""
+    train = choices.recipe.train
+    if train.batch_tokens and not choices.recipe.model.hierarchical:
+        most = max(1, train.batch_tokens // max(1, median_tokens))
+        choices.settle("train.batch_rows", most, f"as many median texts as {train.batch_tokens} tokens hold")
     if choices.recipe.model.hierarchical is True:
         choices.settle("train.batch_rows", 16, "a document is a batch of sentences")
     else:

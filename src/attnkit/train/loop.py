@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnkit.data.batches import bucket_batches, random_batches
+from attnkit.data.batches import bucket_batches
 from attnkit.errors import FailedError, UsageError
 from attnkit.model.settings import chosen
 from attnkit.run.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
 from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
 from attnkit.train.averaging import make_average
+from attnkit.train.batching import batch_plan
 from attnkit.train.budget import Budget, Pacer
 from attnkit.train.events import Say
 from attnkit.train.freezing import Freezing
@@ -86,9 +87,10 @@ class Loop:
         self.processes = self.update.processes
         self.at = Position()
         self.best: Weights = _copy(model)
-        self.lengths = prepare.lengths(train.items)
+        self.plan = batch_plan(prepare, train.items, recipe)
         self.epochs = chosen(self.settings.epochs)
-        self.steps_an_epoch = len(self.batches(0))
+        self.all_steps = self.plan.steps(self.epochs)
+        self.steps_an_epoch = max(1, round(self.all_steps / self.epochs))
         self.unwatched = ""
         self.budget = budget
         self.clock = budget.clock if budget is not None else time.monotonic
@@ -98,7 +100,7 @@ class Loop:
     @property
     def steps(self) -> int:
         """Steps of all epochs together, or as many as fit into the time once that is known."""
-        return self.at.settled_steps or self.epochs * self.steps_an_epoch
+        return self.at.settled_steps or self.all_steps
 
     def run(self, ctrl_c: CtrlC) -> bool:
         """Train to the end; False where Ctrl-C stopped it, after saving.
@@ -114,6 +116,7 @@ class Loop:
         while not self.at.finished:
             epoch, batches = self.at.epoch, self.batches(self.at.epoch)
             while self.at.epoch == epoch and not self.at.finished:
+                self._free_layers(self.at.epoch + self.at.batch / len(batches))
                 if self.processes.any(ctrl_c.asked):
                     self._save()
                     return False
@@ -160,7 +163,7 @@ class Loop:
 
     def _settle(self, steps: int) -> bool:
         """Take `steps` for the number of steps in all, and tell whether that is new."""
-        steps = min(steps, self.epochs * self.steps_an_epoch)
+        steps = min(steps, self.all_steps)
         if not steps or steps == self.at.settled_steps:
             return False
         self.at.settled_steps = steps
@@ -171,9 +174,7 @@ class Loop:
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Row numbers of the training split in the batches of an epoch, the same whenever it is asked."""
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
-        draw = random_batches if self.update.packs else bucket_batches
-        return draw(self.lengths, chosen(self.settings.batch_rows), generator=generator)
+        return self.plan.batches(epoch)
 
     def _next_epoch(self) -> None:
         self.at.epoch, self.at.batch = self.at.epoch + 1, 0
@@ -182,11 +183,13 @@ class Loop:
                 self._evaluate()
             self.at.finished = f"all {self.epochs} epochs are done"
 
+    def _free_layers(self, epochs: float) -> None:
+        if freed := self.freezing.at(epochs):
+            self.say("said", sentence=f"{freed} more weights learn from step {self.at.step} on")
+
     def _step(self, numbers: list[int]) -> None:
         better = [line["best"] for line in self.at.history]
         rate = learning_rate(self.recipe, self.at.step, self.steps, self.steps_an_epoch, better)
-        if freed := self.freezing.at(self.at.step / self.steps_an_epoch):
-            self.say("said", sentence=f"{freed} more weights learn from step {self.at.step} on")
         try:
             value = self.update(numbers, self.at.step, rate)
         except NotFiniteError as error:

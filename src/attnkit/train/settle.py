@@ -9,7 +9,7 @@ from attnkit.model.settings import chosen
 from attnkit.run.recipe import Recipe
 from attnkit.train.applies import check_optimization
 from attnkit.train.choices import Choices
-from attnkit.train.choose_batches import choose_batch_rows, choose_batches
+from attnkit.train.choose_batches import choose_batch_rows, choose_batches, choose_mixed_rows
 from attnkit.train.choose_language import choose_language
 from attnkit.train.choose_model import choose_model
 from attnkit.train.choose_tokens import choose_lengths, choose_tokens
@@ -25,6 +25,7 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     check_optimization(recipe)
     texts = [text for row in train for text in (row.text, row.pair) if text]
     choices = Choices(recipe)
+    choose_mixed_rows(choices)
     start = settle_start(choices, len(train), allow_code)
     tokenizer = _fitted(choices, texts, len(train)) if start is None else start.tokenizer
     paired = train[0].pair is not None
@@ -35,7 +36,7 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     choose_lengths(choices, counts, paired, start.longest_tokens if start is not None else None)
     median = sorted(counts)[len(counts) // 2]
     choose_model(choices, len(train), median)
-    choose_batch_rows(choices, len(train))
+    choose_batch_rows(choices, len(train), median)
     choose_batches(choices, median, allow_code)
     choose_training(choices, len(train), len({row.label for row in train if isinstance(row.label, str)}))
     if choices.recipe.model.hierarchical is True and paired:
