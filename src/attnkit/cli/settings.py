@@ -30,7 +30,7 @@ class Settings:
     ] = None
     from_: Annotated[
         Path | None,
-        Parameter(name="--from", help="Run, or folder of a BERT checkpoint, whose weights and tokenizer are taken over."),
+        Parameter(name="--from", help="Run, or folder of a BERT checkpoint, to take weights and tokenizer from."),
     ] = None
     epochs: Annotated[int | None, Parameter(help="Most passes over the training rows.")] = None
     seed: Annotated[int | None, Parameter(help="Seed of weights, order and dropout.")] = None

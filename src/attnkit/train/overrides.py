@@ -25,7 +25,7 @@ def overrides(
 ) -> dict[str, Any]:
     """Recipe fields by name: `settings` are "field=value" words, and options that are None are left out.
 
-    `attention` goes into a transformer's layers, and into the pooling of any other encoder.
+    `attention` goes into the layers of a transformer or bert, and into the pooling of any other encoder.
 
     Raises: UsageError where a word has no "=", or a pair is named without its first text.
     """
@@ -46,7 +46,7 @@ def overrides(
         encoder = chosen.get("encoder", chosen.get("model.encoder"))
         if encoder is None and recipe is not None:
             encoder = load_recipe(recipe, allow_code=None).model.encoder
-        field = "attention" if encoder == "transformer" else "pooling"
+        field = "attention" if encoder in ("transformer", "bert") else "pooling"
         if field in chosen or f"model.{field}" in chosen:
             raise UsageError(
                 f"--attention is the recipe field model.{field} here, which --set gives too; keep one of them"
