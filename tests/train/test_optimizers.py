@@ -13,8 +13,10 @@ from attnkit.model.build import build_model
 from attnkit.run.recipe import Recipe, recipe_from_plain
 from attnkit.run.sections_learning import OptimizerSettings
 from attnkit.train.applies import check_optimization
+from attnkit.train.choices import Choices
+from attnkit.train.choose_training import choose_training
 from attnkit.train.groups import parameter_groups
-from attnkit.train.optimizers import READS, make_optimizer, optimizer_state, set_optimizer_state
+from attnkit.train.optimizers import READS, USUAL_RATES, make_optimizer, optimizer_state, set_optimizer_state
 
 NAMES = get_args(OptimizerSettings.model_fields["optimizer"].annotation)
 GRADIENTS = (0.5, -2.0, 0.25, 0.1, 1.5, -0.75, 3.0)
@@ -178,7 +180,15 @@ def walk(model: OneWeight, optimizer: torch.optim.Optimizer, gradients: tuple[fl
 
 
 def test_every_name_has_a_formula_and_is_read_from() -> None:
-    assert {name for name, _, _ in FORMULAS.values()} == set(NAMES) == set(READS)
+    assert {name for name, _, _ in FORMULAS.values()} == set(NAMES) == set(READS) == set(USUAL_RATES)
+
+
+def test_the_rate_is_chosen_for_the_optimizer_and_the_rise_for_one_cycle() -> None:
+    choices = Choices(
+        Recipe().with_values({"optimizer": "sgd", "schedule": "one_cycle", "epochs": 4, "batch_rows": 10})
+    )
+    choose_training(choices, 500)
+    assert choices.recipe.train.learning_rate == USUAL_RATES["sgd"] and choices.recipe.train.warmup_steps == 60
 
 
 @pytest.mark.parametrize("case", FORMULAS)

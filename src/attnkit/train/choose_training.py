@@ -1,6 +1,8 @@
 """How long training goes on and how fast, from how many steps an epoch has and what the preset and the time allow."""
 
+from attnkit.model.settings import chosen
 from attnkit.train.choices import Choices
+from attnkit.train.optimizers import USUAL_RATES
 from attnkit.train.presets import PRESETS
 
 STEPS_A_CLASS = 20
@@ -21,6 +23,12 @@ def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
         choices.settle("train.patience", AS_LONG_AS_TIME_LASTS, reason)
     choices.settle("train.epochs", epochs, f"about {epochs * steps} steps; stops earlier where validation says so")
     choices.settle("train.patience", preset.patience, "validation of few rows goes up and down by chance")
-    choices.settle("train.learning_rate", 0.002, "twice the usual rate of Adam: embeddings learn from few words a step")
+    name = choices.recipe.optimizer.optimizer
+    reason = (
+        "twice the usual rate of Adam: embeddings learn from few words a step" if name == "adamw" else f"for {name}"
+    )
+    choices.settle("train.learning_rate", USUAL_RATES[name], reason)
+    if choices.recipe.train.schedule == "one_cycle":
+        choices.settle("train.warmup_steps", round(0.3 * steps * chosen(choices.recipe.train.epochs)), "a cycle's rise")
     choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")
     choices.settle("train.ema_decay", 0.0, "the weights of the best epoch are kept as they are")

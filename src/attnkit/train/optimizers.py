@@ -33,6 +33,23 @@ READS: dict[str, tuple[str, ...]] = {
     "muon": ("momentum", "nesterov", "first_moment", "second_moment", "epsilon"),
 }
 
+# The rate that is chosen where a recipe leaves it open. Those of adamw's size are twice the usual one, because embeddings
+# learn from few words a step; the others stand where range tests put them beside it. That of adafactor is a share of the
+# weights' size, and that of adadelta a factor on the steps it finds by itself.
+USUAL_RATES = {
+    "adamw": 0.002,
+    "adam": 0.002,
+    "nadam": 0.002,
+    "radam": 0.002,
+    "adamax": 0.004,
+    "sgd": 0.1,
+    "adagrad": 0.02,
+    "adadelta": 1.0,
+    "rmsprop": 0.0002,
+    "adafactor": 0.05,
+    "muon": 0.002,
+}
+
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     """The optimizer that the recipe names, over the groups of `parameter_groups`; each says its "rate_factor".
