@@ -34,7 +34,7 @@ def mixed_loss(model: nn.Module, inputs: Inputs, alpha: float, loss: Callable[[T
     if ids_BT.ndim != 2:
         raise UsageError("mixup mixes rows of words, and a hierarchical model reads tables; set regularize.mixup = 0")
     B = ids_BT.shape[0]
-    share = torch.distributions.Beta(alpha, alpha).sample().to(ids_BT.device)
+    share = beta_share(alpha).to(ids_BT.device)
     order_B = torch.randperm(B, device=ids_BT.device)
 
     def mixed(x_BTM: Tensor) -> Tensor:
@@ -44,6 +44,17 @@ def mixed_loss(model: nn.Module, inputs: Inputs, alpha: float, loss: Callable[[T
         z = model(ids_BT, keep_BT | keep_BT[order_B])
     z = z.to(torch.promote_types(z.dtype, torch.float32))
     return share * loss(z, torch.arange(B)) + (1 - share) * loss(z, order_B)
+
+
+def beta_share(alpha: float) -> Tensor:
+    """l ~ Beta(alpha, alpha), a float32 scalar from torch's default generator.
+
+    l = g / (g + g') with g, g' ~ Gamma(alpha), taken as logarithms: log g = log Gamma(alpha + 1) + log(u) / alpha. The
+    gamma variables themselves are zero in float32 where alpha is small, and torch's own answer is then 0.5.
+    """
+    gamma = torch.distributions.Gamma(torch.full((2,), alpha + 1, dtype=torch.float64), 1.0)
+    logs = gamma.sample().log() + torch.rand(2, dtype=torch.float64).log() / alpha
+    return (logs[0] - logs[1]).sigmoid().float()
 
 
 @contextmanager
