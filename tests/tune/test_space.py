@@ -23,6 +23,14 @@ def test_fields_go_by_short_or_dotted_name_and_keep_their_kind() -> None:
     assert isinstance(layers.decode(2.0), int)
 
 
+def test_ranges_come_back_from_plain_values_as_they_were() -> None:
+    space = parsed(dropout={"low": 0.0, "high": 0.5, "step": 0.25}, layers={"low": 1, "high": 4, "log": True})
+    assert parse_space(space.to_plain(), Recipe()) == space
+    assert space.encode({"model.dropout": 0.0, "model.layers": 4}) == {"model.dropout": 0.0, "model.layers": 4}
+    assert space.encode({"model.dropout": 0.3, "model.layers": 4}) is None
+    assert space.encode({"model.dropout": 0.25, "model.layers": 5}) is None
+
+
 def test_lists_hold_tables_and_numbers_and_give_them_back() -> None:
     space = parsed(pooling=["bahdanau", POOLING], word_dropout=[0, 0.1, "auto"])
     setting = {"model.pooling": POOLING, "model.word_dropout": 0.1}

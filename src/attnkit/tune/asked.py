@@ -24,7 +24,7 @@ _PLACE = ("data", "path")
 
 @dataclass(frozen=True)
 class Asked:
-    """The recipe that is asked for, the fields of it that were given, and those of them that options gave."""
+    """The recipe that is asked for, the fields of it that were given, and those of them that options fix."""
 
     recipe: Recipe
     given: frozenset[tuple[str, str]]
@@ -66,7 +66,7 @@ def asked_for(
         raise UsageError("train.minutes is the time of one training; give the time of a study as tune.tune_minutes")
     given = {(section, name) for section in base.model_fields_set for name in getattr(base, section).model_fields_set}
     given |= {find_field(name) for name in values}
-    return Asked(whole, frozenset(given), frozenset(values))
+    return Asked(whole, frozenset(given), frozenset(name for name, value in values.items() if value != "auto"))
 
 
 def space_from_words(words: Iterable[str]) -> dict[str, Any]:

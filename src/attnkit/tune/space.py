@@ -113,7 +113,7 @@ class Range:
     def to_plain(self) -> Any:
         """As the recipe holds it."""
         kept = {"low": self.low, "high": self.high, "log": self.log, "step": self.step, "points": self.points}
-        return {name: value for name, value in kept.items() if value not in (None, False)}
+        return {name: value for name, value in kept.items() if value is not None and value is not False}
 
     def middle(self) -> Any:
         """A value to try a space out with."""

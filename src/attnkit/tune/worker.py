@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,12 @@ class Work:
 
     def _one(self, folder: Path) -> None:
         search, began = self.search, (time.monotonic(), time.process_time())
-        trial = search.study.ask(search.distributions)
-        trial.set_user_attr("worker", self.me.to_dict())
-        if search.surplus(trial.number, self.wanted):
-            search.end(trial, "surplus", "another worker began the last trial at the same moment")
-            return
+        with self._gently():
+            trial = search.study.ask(search.distributions)
+            trial.set_user_attr("worker", self.me.to_dict())
+            if search.surplus(trial.number, self.wanted):
+                search.end(trial, "surplus", "another worker began the last trial at the same moment")
+                return
 
         def cost() -> dict[str, float]:
             wall, core = time.monotonic() - began[0], time.process_time() - began[1]
@@ -121,8 +122,9 @@ class Work:
             return self._must_stop() or ("others took it for lost" if state.is_finished() else "")
 
         def end(kind: str, reason: str) -> None:
-            self._write(trial, "cost", cost())
-            search.end(trial, kind, reason)
+            with self._gently():
+                self._write(trial, "cost", cost())
+                search.end(trial, kind, reason)
 
         try:
             with Pulse(beat, must_stop, search.settings.lease_seconds) as pulse:
@@ -139,7 +141,17 @@ class Work:
         except Exception as error:  # whatever a setting breaks must not end the study
             end("failed", f"{type(error).__name__}: {error}")
         else:
-            self._complete(trial, outcome, cost())
+            with self._gently():
+                self._complete(trial, outcome, cost())
+
+    @contextmanager
+    def _gently(self) -> Iterator[None]:
+        """Ctrl-C within the block is heard after it, so that no trial is left between two states."""
+        self.ctrl_c.gentle = True
+        try:
+            yield
+        finally:
+            self.ctrl_c.gentle = False
 
     def _try(self, trial: Any, folder: Path, stop: Callable[[], str]) -> Outcome:
         plan = self.search.plan
