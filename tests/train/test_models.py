@@ -10,6 +10,7 @@ from attnkit.model.bilstm import BiLSTM, reversal
 from attnkit.model.build import build_model
 from attnkit.model.cnn import CNN
 from attnkit.model.embedding import Embedding
+from attnkit.model.naive_bayes import fit
 from attnkit.model.ngrams import HashedNgrams
 from attnkit.model.nonfinite import first_bad_layer
 from attnkit.model.operator import operator
@@ -25,6 +26,7 @@ KINDS = {
     "none": {"encoder": "none"},
     "words-beside": {"encoder": "bilstm", "words_beside": True},
     "ngrams": {"encoder": "none", "ngrams": 3, "ngram_buckets": 64},
+    "wide": {"encoder": "cnn", "kernel_widths_tokens": [2], "wide_ngrams": 3, "wide_rows": 300},
     "hierarchical": {"encoder": "bilstm", "hierarchical": True},
     "hierarchical-transformer": {"encoder": "transformer", "hierarchical": True, "heads": 2},
     "queries": {"encoder": "cnn", "pooling_queries": 3, "pooling": "vaswani"},
@@ -35,6 +37,7 @@ def settings_of(kind: str, dropout: float = 0.0) -> ModelSettings:
     usual = {
         "hierarchical": False, "embedding_width": 12, "width": 12, "beside": ["mean", "max"], "ngrams": 0,
         "words_beside": False, "word_dropout": dropout, "embedding_dropout": dropout, "dropout": dropout,
+        "wide_dropout": dropout,
     }  # fmt: skip
     return ModelSettings.model_validate({**usual, **KINDS[kind]})
 
@@ -46,7 +49,21 @@ def made(kind: str, dropout: float = 0.0, outputs: int = 3) -> nn.Module:
         for name, parameter in model.named_parameters():
             if name == "ngrams.rows.weight":
                 parameter[1:].normal_()
+    if kind == "wide":
+        fill_wide(model)
     return model
+
+
+def fill_wide(model: nn.Module) -> None:
+    """N-grams of drawn texts, the last text of `batch` among them, so that some of it are known."""
+    draw = torch.Generator().manual_seed(2)
+    items = [torch.randint(3, 40, (5,), generator=draw).tolist() for _ in range(30)]
+    items += [batch("wide", lengths)[0][row].tolist() for lengths in ([7, 1, 4], [5, 0, 3]) for row in (0, 2)]
+    targets = torch.arange(len(items)) % 3
+    fit(model.wide, items, targets, "single", min_texts=1, smoothing=1.0)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for table in (model.wide.features.score, model.wide.features.factor):  # type: ignore[union-attr]
+            table.weight.normal_(0, 0.1)  # type: ignore[union-attr, operator]
 
 
 def batch(kind: str, lengths: list[int], seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -197,7 +214,7 @@ def test_the_first_bad_layer_is_the_first() -> None:
     assert "encoder.backward_.1.weight_hh_l0" in first_bad_layer(model, ids, keep)
 
 
-@pytest.mark.parametrize("kind", ["cnn", "transformer", "none", "ngrams", "queries"])
+@pytest.mark.parametrize("kind", ["cnn", "transformer", "none", "ngrams", "queries", "wide"])
 def test_models_without_recurrence_export_with_dynamic_batch_and_length(kind: str) -> None:
     # torch.export unrolls an LSTM, which fixes the length; the others must stay free.
     model = made(kind)

@@ -9,11 +9,13 @@ from attnkit.model.cnn import CNN
 from attnkit.model.embedding import MASK, SEPARATOR, Embedding
 from attnkit.model.hierarchical import HierarchicalClassifier
 from attnkit.model.language import LanguageModel
+from attnkit.model.ngram_rows import NgramRows
 from attnkit.model.ngrams import HashedNgrams
 from attnkit.model.operator import operator
 from attnkit.model.settings import ModelSettings, chosen
 from attnkit.model.summary import Summary
 from attnkit.model.transformer import TransformerEncoder
+from attnkit.model.wide import WideNgrams
 
 Classifier = TextClassifier | HierarchicalClassifier
 Network = Classifier | LanguageModel
@@ -53,14 +55,26 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
     pooling = operator(settings.pooling, allow_code)
     summary = Summary(read_width, pooling, queries=settings.pooling_queries, beside=beside)
     if chosen(settings.hierarchical):
-        if chosen(settings.ngrams) > 1:
-            raise ValueError("a hierarchical model reads words, not n-grams; set model.ngrams = 0")
+        if chosen(settings.ngrams) > 1 or chosen(settings.wide_ngrams):
+            raise ValueError(
+                "a hierarchical model reads words, not n-grams; set model.ngrams = 0 and model.wide_ngrams = 0"
+            )
         sentences = BiLSTM(summary.width, width)
         last = Summary(width, pooling, queries=settings.pooling_queries, beside=beside)
         return HierarchicalClassifier(embedding, encoder, summary, sentences, last, outputs, dropout)
     longest = chosen(settings.ngrams)
     ngrams = HashedNgrams(longest, settings.ngram_buckets, embedding_width) if longest > 1 else None
-    return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout, words_beside, places)
+    wide = build_wide(settings, vocabulary_size, outputs)
+    return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout, words_beside, places, wide)
+
+
+def build_wide(settings: ModelSettings, vocabulary_size: int, outputs: int) -> WideNgrams | None:
+    """The wide branch, which knows no n-gram before it is fitted; None where there is none."""
+    longest = chosen(settings.wide_ngrams)
+    if not longest:
+        return None
+    rows = NgramRows(vocabulary_size, chosen(settings.wide_rows) if longest > 1 else 1, longest)
+    return WideNgrams(rows, outputs, settings.wide_dropout)
 
 
 def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = False) -> nn.Module | None:

@@ -9,6 +9,7 @@ from attnkit.model.embedding import Embedding
 from attnkit.model.ngrams import HashedNgrams
 from attnkit.model.summary import Summary
 from attnkit.model.transformer import TransformerEncoder
+from attnkit.model.wide import WideNgrams
 
 
 class TextClassifier(nn.Module):
@@ -17,7 +18,7 @@ class TextClassifier(nn.Module):
     `ids_BT` are token ids with 0 for padding, `keep_BT` is True on real tokens, which stand before all padding. A row
     without a real token gets the bias of the head, whatever stands beside it. The Pieces of a packed batch may stand in
     place of `keep_BT`, with ids (1, N): the tokens of B texts end to end give the same logits, with nothing padded.
-    What `places` gives for the ids is added to the embedding.
+    What `places` gives for the ids is added to the embedding, and what `wide` gives for them to the logits.
 
     Source: words beside their contexts, Lai et al. 2015, equation 3.
     """
@@ -32,11 +33,13 @@ class TextClassifier(nn.Module):
         dropout: float,
         words_beside: bool = False,
         places: BertPlaces | None = None,
+        wide: WideNgrams | None = None,
     ) -> None:
         super().__init__()
         self.embedding = embedding
         self.ngrams = ngrams
         self.places = places
+        self.wide = wide
         self.encoder = encoder
         self.summary = summary
         self.words_beside = words_beside
@@ -55,7 +58,8 @@ class TextClassifier(nn.Module):
             found_BTM = self.encoder(x_BTM, keep_BT)
             words_BTM = x_BTM if isinstance(keep_BT, Pieces) else x_BTM * keep_BT.unsqueeze(-1)
             x_BTM = torch.cat([found_BTM, words_BTM], -1) if self.words_beside else found_BTM
-        return self.head(self.dropout(self.summary(x_BTM, keep_BT)))
+        logits_BC = self.head(self.dropout(self.summary(x_BTM, keep_BT)))
+        return logits_BC if self.wide is None else logits_BC + self.wide(ids_BT, keep_BT)
 
     def refuses_packing(self) -> str | None:
         """Why texts cannot stand end to end here; None where they can."""

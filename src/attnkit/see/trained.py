@@ -23,7 +23,7 @@ def run_looker(title: str, predictor: Predictor) -> Looker:
 
         tokens = [predictor.preprocessing.tokenizer.tokens(item) for item in items]  # type: ignore[arg-type]
         cut = tuple(predictor.cut(text, len(item)) for text, item in zip(texts, items, strict=True))
-        return Inputs(run, {"text": tokens}, {"summary.": (None, "text")}, cut)
+        return Inputs(run, {"text": tokens}, {"summary.": (None, "text"), "wide": (None, "text")}, cut)
 
     return Looker(title, predictor.network, encode, predictor)
 

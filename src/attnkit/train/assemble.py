@@ -27,6 +27,7 @@ from attnkit.train.shares import rows_wanted
 from attnkit.train.start import begin
 from attnkit.train.terms.check import check_terms
 from attnkit.train.update import Rows
+from attnkit.train.wide import fit_wide
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def assemble(
     except ValueError as error:
         raise UsageError(str(error)) from None
     if not processes.lead((folder / "checkpoint.safetensors").exists):
+        fit_wide(model, recipe.model, rows["train"], task)
         begin(model, recipe, prepare.tokenizer, task, root, say, allow_code)
     train = beside(rows["train"], model, recipe, splits, source.schema, task, prepare, root, say, allow_code)
     if not quiet and processes.leads:

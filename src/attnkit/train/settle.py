@@ -15,6 +15,7 @@ from attnkit.train.choose_model import choose_model
 from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
 from attnkit.train.start import settle_start
+from attnkit.train.wide import choose_wide
 
 
 def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -> tuple[Choices, TextTokenizer]:
@@ -29,13 +30,15 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     start = settle_start(choices, len(train), allow_code)
     tokenizer = _fitted(choices, texts, len(train)) if start is None else start.tokenizer
     paired = train[0].pair is not None
-    counts = [len(ids) for ids in tokenizer.encode_all([row.text for row in train])]
+    items = tokenizer.encode_all([row.text for row in train])
     if paired:
-        counts = [len(ids) for ids in tokenizer.encode_pair([r.text for r in train], [r.pair or "" for r in train])]
+        items = tokenizer.encode_pair([r.text for r in train], [r.pair or "" for r in train])
+    counts = [len(ids) for ids in items]
     choose_language(choices, tokenizer)
     choose_lengths(choices, counts, paired, start.longest_tokens if start is not None else None)
     median = sorted(counts)[len(counts) // 2]
     choose_model(choices, len(train), median)
+    choose_wide(choices, items, tokenizer.size)
     choose_batch_rows(choices, len(train), median)
     choose_batches(choices, median, allow_code)
     choose_training(choices, len(train), len({row.label for row in train if isinstance(row.label, str)}))

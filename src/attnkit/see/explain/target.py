@@ -107,6 +107,8 @@ class Subject:
                 "train with model.hierarchical = false to explain predictions"
             )
         parts = [getattr(network, name, None) for name in ("embedding", "ngrams")]
+        wide = getattr(network, "wide", None)
+        parts.append(None if wide is None else wide.features)
 
         def encode(texts: Sequence[Text]) -> list[list[int]]:
             _check_texts(texts, predictor.paired)

@@ -13,6 +13,7 @@ from attnkit.train.start.start import Start
 _ENCODER = ("encoder", "heads", "kernel_widths_tokens")
 _MEANING = {
     "ngrams.": ("ngrams", "ngram_buckets"),
+    "wide.": ("wide_ngrams",),
     "encoder.": _ENCODER,
     "words.": _ENCODER,
     "sentences.": (),

@@ -11,6 +11,7 @@ from attnkit.errors import UsageError
 from attnkit.kernels.packed import Pieces
 from attnkit.model.embedding import PADDING, changed
 from attnkit.model.ngrams import HashedNgrams
+from attnkit.model.wide import WideNgrams
 
 Inputs = tuple[Tensor, Tensor | Pieces]
 
@@ -65,7 +66,7 @@ def _mixed_ngrams(model: nn.Module, mixed: Callable[[Tensor], Tensor]) -> Iterat
 
     with ExitStack() as stack:
         for module in model.modules():
-            if isinstance(module, HashedNgrams):
+            if isinstance(module, HashedNgrams | WideNgrams):
                 stack.callback(module.register_forward_pre_hook(own).remove)
                 stack.callback(module.register_forward_hook(lambda module, given, y: mixed(y)).remove)
         yield
