@@ -30,7 +30,7 @@ from tests.train.small import small_data
 FAMILIES = ("bert", "roberta", "distilbert", "electra")
 TASK = SingleLabel(("neg", "pos"))
 HOSTILE = [
-    "", " ", "\t\n", "the film was very good!", "THE Naïve CAFÉ", "中文 and 中文中文", "😀 \U0001f469\u200d\U0001f467 a",
+    "", " ", "\t\n", "the film was very good!", "THE Naïve CAFÉ", "中文 and 中文中文", "😀 \U0001f469\u200d\U0001f467",
     "a\x00b\x01c\ufffd\u200b \u202e", "x" * 300, "good " * 60, "[CLS] the [SEP] film [MASK] [PAD] [UNK]",
     "<s> the </s> <mask>", "ﬁlm Ⅷ ①", "it's so-so . . .", "\u0301\u0301 e\u0301", "no0 no1 no22",
 ]  # fmt: skip
