@@ -15,6 +15,7 @@ def evaluate(
     data: Annotated[Path | None, Parameter(help="Labeled data; the run's own test rows where left out.")] = None,
     /,
     *,
+    task: Annotated[str | None, Parameter(help="Task, where the run learned several; the main one else.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads to compute with; all cores where left out.")] = None,
     allow_code: AllowCode = False,
     json: Json = False,
@@ -30,7 +31,7 @@ def evaluate(
     from attnkit.train.overrides import use_threads
 
     use_threads(threads)
-    found = measure(run, data, allow_code=allow_code)
+    found = measure(run, data, allow_code=allow_code, task=task)
     figures = {name: figure.to_dict() for name, figure in found.measures.items()}
     if json:
         confusion = found.confusion.to_dict() if found.confusion else None

@@ -23,6 +23,7 @@ def predict(
     pair: Annotated[str | None, Parameter(help="Second text column of the file.")] = None,
     probabilities: Annotated[bool, Parameter(help="Give the probability of every class.", show_default=False)] = False,
     where: Annotated[bool, Parameter(help="Show where the model looked in each text.", show_default=False)] = False,
+    task: Annotated[str | None, Parameter(help="Task, where the run learned several; the main one else.")] = None,
     force: Force = False,
     allow_code: AllowCode = False,
     json: Json = False,
@@ -42,7 +43,7 @@ def predict(
     from attnkit.train.shading import shading
 
     check_sources(texts, file, out, where, json, force, text=text, pair=pair)
-    predictor = load(run, allow_code=allow_code)
+    predictor = load(run, allow_code=allow_code, task=task)
     if file is not None:
         rows, content = predict_file(
             predictor, file, out, probabilities=probabilities, text=text, pair=pair, force=force

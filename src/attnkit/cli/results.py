@@ -60,6 +60,8 @@ def show_run(run: Any) -> None:
     others = [(one["name"], one["measures"]) for one in metrics["baselines"]]
     say("")
     show_figures([("this model", metrics[part]), *others], title=f"Measured on the {part} rows")
+    for other in metrics.get("tasks", ()):
+        show_figures([(other["name"], other[part] or other["validation"])], title=f"The task {other['name']}")
     if metrics.get("folds"):
         folds = metrics["folds"]
         say(

@@ -21,6 +21,10 @@ def train(
     *,
     settings: Settings = NOTHING_SET,
     time: Annotated[str | None, Parameter(help="Wall time of the whole command, such as 90s, 10m or 1h30m.")] = None,
+    also: Annotated[
+        tuple[str, ...],
+        Parameter(help="Further data to learn with the same encoder; may be repeated.", show_default=False),
+    ] = (),
     folds: Annotated[int | None, Parameter(help="Cross-validate in this many folds.")] = None,
     baselines: Annotated[bool | None, Parameter(help="Measure simple baselines on the same rows.")] = None,
     recipe: Annotated[Path | None, Parameter(help="Recipe to begin from (`attn init` writes one).")] = None,
@@ -49,7 +53,7 @@ def train(
     from attnkit.train.training import train as run_training
 
     minutes = minutes_of(time) if time is not None else None
-    values = settings.values(recipe, folds=folds, baselines=baselines, minutes=minutes)
+    values = settings.values(recipe, folds=folds, baselines=baselines, minutes=minutes, also=also or None)
     use_threads(threads)
     with Narrator(quiet=json) as say:
         how: dict[str, Any] = {"recipe": recipe, "out": out, "resume": resume, "allow_code": allow_code}

@@ -21,6 +21,7 @@ from attnkit.run.sections_learning import (
     RegularizeSettings,
     StartSettings,
 )
+from attnkit.run.sections_tasks import TasksSettings
 from attnkit.run.sections_tune import TuneSettings
 
 
@@ -40,6 +41,9 @@ class Recipe(Section):
     augment: AugmentSettings = Field(default_factory=AugmentSettings, description="noise on the training texts")
     start: StartSettings = Field(default_factory=StartSettings, description="what the weights begin as")
     distill: DistillSettings = Field(default_factory=DistillSettings, description="a teacher to imitate")
+    tasks: TasksSettings = Field(
+        default_factory=TasksSettings, description="further tasks that the same encoder learns"
+    )
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings, description="what is measured at the end")
     tune: TuneSettings = Field(default_factory=TuneSettings, description="which settings a study tries, and how")
 

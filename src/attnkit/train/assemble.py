@@ -17,6 +17,16 @@ from attnkit.run.record import write_record
 from attnkit.task.base import Task
 from attnkit.train.beside import beside
 from attnkit.train.events import Say
+from attnkit.train.joint import (
+    Further,
+    Joint,
+    all_training_rows,
+    check_pairs,
+    joined,
+    read_further,
+    record_of,
+    task_name,
+)
 from attnkit.train.loop import predict_logits
 from attnkit.train.parallel.pieces import check_pieces, settle_pieces
 from attnkit.train.parallel.processes import current
@@ -32,7 +42,10 @@ from attnkit.train.wide import fit_wide
 
 @dataclass(frozen=True)
 class Assembled:
-    """What a training is made of, before the first step."""
+    """What a training is made of, before the first step.
+
+    With further tasks `train` holds the rows of all, in the form of `joint.several`; the rest is of the main task.
+    """
 
     recipe: Recipe
     splits: Splits
@@ -42,6 +55,12 @@ class Assembled:
     train: Rows
     validation: Rows
     test: Rows
+    joint: Joint | None = None
+
+    @property
+    def looped(self) -> tuple[Task, Rows]:
+        """What a loop is told to learn, and the validation rows in the form that this takes."""
+        return (self.joint.several, self.joint.held(self.validation)) if self.joint else (self.task, self.validation)
 
 
 def split_source(source: Source, recipe: Recipe) -> Splits:
@@ -73,13 +92,16 @@ def assemble(
     splits = labeled_only(splits, say, labels=source.schema.label is not None)
     task = source.task.fitted(splits.train)
     processes = current()
-    processes.lead(lambda: _settle_once(root, folder, recipe, splits, source, say, allow_code))
+    further = read_further(recipe, source, say, root)
+    processes.lead(lambda: _settle_once(root, folder, recipe, splits, source, further, say, allow_code))
     recipe = load_recipe(root / "recipe.toml", allow_code=None)
     check_pieces(recipe.train.accumulate, processes.size)
+    check_pairs(recipe, further)
     prepare = Preprocessing.load(folder / "model", _limits(recipe))
     torch.manual_seed(recipe.train.seed)
     try:
-        model = build_model(recipe.model, prepare.tokenizer.size, task.outputs, allow_code=allow_code)
+        outputs = task.outputs + sum(one.task.outputs for one in further)
+        model = build_model(recipe.model, prepare.tokenizer.size, outputs, allow_code=allow_code)
         if recipe.train.batches == "packed" and (reason := model.refuses_packing()):
             raise ValueError(f'the texts cannot be packed: {reason}; set train.batches = "sorted"')
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
@@ -91,10 +113,16 @@ def assemble(
     if not processes.lead((folder / "checkpoint.safetensors").exists):
         fit_wide(model, recipe.model, rows["train"], task)
         begin(model, recipe, prepare.tokenizer, task, root, say, allow_code)
-    train = beside(rows["train"], model, recipe, splits, source.schema, task, prepare, root, say, allow_code)
+    joint, train = None, rows["train"]
+    if further:
+        each = {
+            name: [rows[name], *(_rows(getattr(o.splits, name), prepare, o.task) for o in further)] for name in rows
+        }
+        joint, train = joined(task, task_name(source.path), further, recipe, each, model)
+    train = beside(train, model, recipe, splits, source.schema, task, prepare, root, say, allow_code)
     if not quiet and processes.leads:
         check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
-    return Assembled(recipe, splits, task, prepare, model, train, rows["validation"], rows["test"])
+    return Assembled(recipe, splits, task, prepare, model, train, rows["validation"], rows["test"], joint)
 
 
 def data_record(source: Source, splits: Splits) -> dict[str, Any]:
@@ -133,19 +161,27 @@ def _rows(examples: list[Example], prepare: Preprocessing, task: Task) -> Rows:
 
 
 def _settle_once(
-    root: Path, folder: Path, recipe: Recipe, splits: Splits, source: Source, say: Say, allow_code: bool
+    root: Path,
+    folder: Path,
+    recipe: Recipe,
+    splits: Splits,
+    source: Source,
+    further: list[Further],
+    say: Say,
+    allow_code: bool,
 ) -> None:
     """Write the complete recipe, the record of the data and the tokenizer, unless a run that goes on has them."""
     stored = root / "recipe.toml"
     # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
     if not all(path.exists() for path in (stored, root / "data.json")):
-        write_record(root / "data.json", data_record(source, splits))
+        also = {"also": record_of(further, data_record)} if further else {}
+        write_record(root / "data.json", {**data_record(source, splits), **also})
     begun = stored.exists()
     if begun:
         recipe = load_recipe(stored, allow_code=None)
         if (folder / "model" / "tokenizer.json").exists():
             return
-    choices, tokenizer = settle(recipe, splits.train, allow_code)
+    choices, tokenizer = settle(recipe, all_training_rows(splits.train, further), allow_code)
     (folder / "model").mkdir(parents=True, exist_ok=True)
     Preprocessing(tokenizer, **_limits(choices.recipe)).save(folder / "model")
     if begun:

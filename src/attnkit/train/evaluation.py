@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from attnkit.data.examples import Example, to_examples
 from attnkit.data.readers import read
@@ -37,42 +38,51 @@ def evaluate(
     data: str | os.PathLike[str] | None = None,
     *,
     allow_code: bool = False,
+    task: str | None = None,
 ) -> Evaluation:
     """Measure a run on `data` (its test split where it has one), or on its own test rows where the data still stands.
+
+    Where it learned several tasks, `task` names the one that is measured; the main one where left out.
 
     The protocol says how many rows had no label and were left out, and how many the model was trained on.
 
     Raises: UsageError where the data changed or is gone, lacks the run's columns, or holds a label the model never met.
     """
     opened = Run.open(run)
-    predictor = load(opened, allow_code=allow_code)
-    examples, protocol = _given(opened, data) if data is not None else recorded_rows(opened)
+    predictor = load(opened, allow_code=allow_code, task=task)
+    record = _record(opened, task)
+    examples, protocol = _given(opened, record, data) if data is not None else recorded_rows(opened, task)
     labeled = [row for row in examples if row.label is not None]
     if not labeled:
         raise UsageError(f"no row of {data or 'the recorded test split'} has a label; predict it with `attn predict`")
-    prepare, task = predictor.preprocessing, predictor.task
-    targets = task.targets(labeled)
+    prepare, asked = predictor.preprocessing, predictor.task
+    targets = asked.targets(labeled)
     items = prepare.encode([row.text for row in labeled], [row.pair for row in labeled])
     logits = predict_logits(predictor.network, prepare, items)
-    protocol += _caveats(opened, len(examples) - len(labeled), labeled)
-    confusion = task.confusion(logits, targets) if isinstance(task, SingleLabel) else None
-    return Evaluation(task.measure(logits, targets), labeled, task.predict(logits), protocol, confusion)
+    protocol += _caveats(record, len(examples) - len(labeled), labeled)
+    confusion = asked.confusion(logits, targets) if isinstance(asked, SingleLabel) else None
+    return Evaluation(asked.measure(logits, targets), labeled, asked.predict(logits), protocol, confusion)
 
 
-def _caveats(run: Run, unlabeled: int, rows: list[Example]) -> str:
+def _record(run: Run, task: str | None) -> dict[str, Any]:
+    """What data.json holds of a task, which the model is known to have; None is the main one."""
+    return next((one for one in run.data.get("also", ()) if one["name"] == task), run.data)
+
+
+def _caveats(record: dict[str, Any], unlabeled: int, rows: list[Example]) -> str:
     """What a reader of the figures must know of the rows, behind the protocol."""
-    trained = set(run.data["splits"]["train"])
+    trained = set(record["splits"]["train"])
     known = sum(key in trained for key in split_ids(Splits([], [], rows))["test"])
     said = f"; {unlabeled:,} without a label left out" if unlabeled else ""
     return said + (f"; {known:,} of them stand in its training rows" if known else "")
 
 
-def recorded_rows(run: Run) -> tuple[list[Example], str]:
+def recorded_rows(run: Run, task: str | None = None) -> tuple[list[Example], str]:
     """The rows that a run was tested on, read again from its data, and how they were chosen.
 
     Raises: UsageError where it had none, or the data changed or is gone.
     """
-    record = run.data
+    record = _record(run, task)
     path, ids = Path(record["path"]), record["splits"]["test"]
     if not ids:
         raise UsageError(f"{run.path} was trained without test rows; name data to evaluate it on")
@@ -97,8 +107,8 @@ def recorded_rows(run: Run) -> tuple[list[Example], str]:
     return found, "the rows of the run's own test split, read again"
 
 
-def _given(run: Run, data: str | os.PathLike[str]) -> tuple[list[Example], str]:
-    schema = Schema.from_dict(run.data["schema"])
+def _given(run: Run, record: dict[str, Any], data: str | os.PathLike[str]) -> tuple[list[Example], str]:
+    schema = Schema.from_dict(record["schema"])
     tables = read(data)
     name = "test" if "test" in tables else "all"
     if name not in tables:

@@ -41,6 +41,11 @@ def write_results(
     for measure in results.test.values():
         if ":" not in measure.name:
             say("measured", name=measure.name, value=measure.value, low=measure.low, high=measure.high, n=measure.n)
+    for other in results.further:
+        for name, measure in (other["test"] or other["validation"]).items():
+            if ":" not in name:
+                figures = {key: measure[key] for key in ("value", "low", "high", "n")}
+                say("measured", name=f"{other['name']}: {name}", **figures)
     facts = {
         "data": source.path.name,
         "rows": ", ".join(f"{name} {count:,}" for name, count in results.sizes.items()),
@@ -90,6 +95,7 @@ def metrics_record(recipe: Recipe, results: Results) -> dict[str, Any]:
         "history": results.history,
         "confusion": None,
         "calibration": calibration(results),
+        "tasks": results.further,
     }
     if results.folds:
         each = [fold["measures"][select]["value"] for fold in results.folds]
@@ -113,6 +119,9 @@ def protocol(recipe: Recipe, results: Results) -> str:
             "validation rows taken from its training rows; every row tested once; the interval is over the pooled rows"
         )
     test = "the test split was read once, after training" if results.test else "there was no labeled test row"
+    if results.further:
+        names = ", ".join(one["name"] for one in results.further)
+        test += f"; learned together with {names} (balance {recipe.tasks.balance}), which chose nothing"
     if not recipe.evaluate.read_test:
         test = "the test split was left unread"
     if recipe.data.train_share < 1:

@@ -33,9 +33,9 @@ READS: dict[str, tuple[str, ...]] = {
     "muon": ("momentum", "nesterov", "first_moment", "second_moment", "epsilon"),
 }
 
-# The rate that is chosen where a recipe leaves it open. Those of adamw's size are twice the usual one, because embeddings
-# learn from few words a step; the others stand where range tests put them beside it. That of adafactor is a share of the
-# weights' size, and that of adadelta a factor on the steps it finds by itself.
+# The rate that is chosen where a recipe leaves it open. Those of adamw's size are twice the usual one, because
+# embeddings learn from few words a step; the others stand where range tests put them beside it. That of adafactor is a
+# share of the weights' size, and that of adadelta a factor on the steps it finds by itself.
 USUAL_RATES = {
     "adamw": 0.002,
     "adam": 0.002,

@@ -139,8 +139,10 @@ class Predictor:
         return max(0, len(whole[0]) - read)
 
 
-def load(run: str | os.PathLike[str] | Run, *, allow_code: bool = False) -> Predictor:
+def load(run: str | os.PathLike[str] | Run, *, allow_code: bool = False, task: str | None = None) -> Predictor:
     """The model of a run directory, ready to predict; nothing in the directory is executed.
+
+    Where it learned several tasks, `task` names one of them; the main one where left out.
 
     Raises: UsageError where the directory is missing, unfinished or damaged.
     """
@@ -149,4 +151,4 @@ def load(run: str | os.PathLike[str] | Run, *, allow_code: bool = False) -> Pred
     if not (folder / "model.json").is_file():
         state = "holds no model" if opened.complete else "is not finished and has saved no model yet"
         raise UsageError(f"{opened.path} {state}; `attn info {opened.path}` says what is there")
-    return Predictor(load_model(Path(folder), allow_code=allow_code))
+    return Predictor(load_model(Path(folder), allow_code=allow_code, task=task))

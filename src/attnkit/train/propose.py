@@ -8,6 +8,7 @@ from attnkit.errors import UsageError
 from attnkit.run.recipe import Recipe, dump_recipe, recipe_from_plain, save_recipe
 from attnkit.train.assemble import labeled_only, split_source
 from attnkit.train.events import Event, Say
+from attnkit.train.joint import all_training_rows, read_further
 from attnkit.train.prepare import read_source
 from attnkit.train.settle import settle
 
@@ -44,7 +45,8 @@ def propose(data: str | os.PathLike[str], **overrides: object) -> Proposal:
     wanted = recipe_from_plain({}, "the defaults").with_values({**overrides, "data.path": os.fspath(data)})
     source = read_source(wanted, say)
     inferred = tuple(said)
-    choices, _ = settle(wanted, labeled_only(split_source(source, wanted), say).train)
+    splits = labeled_only(split_source(source, wanted), say)
+    choices, _ = settle(wanted, all_training_rows(splits.train, read_further(wanted, source, say)))
     found = {"data.text": source.schema.text, "data.label": source.schema.label, "data.kind": source.schema.kind}
     recipe = choices.recipe.with_values(found)
     reasons = {name: reason for name, begins in _BEGINS.items() if (reason := _one_of(inferred, begins))}

@@ -115,7 +115,8 @@ def _loop(folder: Path, wanted: Recipe, say: Say, allow_code: bool) -> Loop:
         test=0,
     )
     checkpoint = folder / "checkpoint.safetensors"
-    return Loop(made.model, made.task, made.prepare, made.train, made.validation, made.recipe, checkpoint, say)
+    learned, held = made.looped
+    return Loop(made.model, learned, made.prepare, made.train, held, made.recipe, checkpoint, say)
 
 
 def _losses(loop: Loop, rates: Sequence[float], say: Say) -> list[float]:

@@ -1,6 +1,7 @@
 """model/ of a run directory: weights, settings and preprocessing; enough to predict, nothing to execute."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from attnkit.run.checkpoint import read_tensors
 from attnkit.run.record import file_sha256, read_record, write_record
 from attnkit.task.base import Task
 from attnkit.task.choose import task_from_dict
+from attnkit.train.narrow import narrowed, without_balance
 from attnkit.train.preprocessing import Preprocessing
 
 
@@ -40,11 +42,15 @@ def save_model(
     preprocessing: Preprocessing,
     task: Task,
     schema: Schema,
+    tasks: Sequence[tuple[str, Task, Schema]] = (),
 ) -> None:
-    """Write weights.safetensors, tokenizer.json and, last, model.json with the checksums of both."""
+    """Write weights.safetensors, tokenizer.json and, last, model.json with the checksums of both.
+
+    Of several tasks `tasks` has them all, with their names, in the order of the network's outputs; `task` is the first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     preprocessing.save(folder)
-    write_bytes(folder / "weights.safetensors", safetensors.torch.save(weights))
+    write_bytes(folder / "weights.safetensors", safetensors.torch.save(without_balance(weights)))
     values = {
         "model": settings.model_dump(mode="json"),
         "preprocessing": preprocessing.limits(),
@@ -53,11 +59,13 @@ def save_model(
         "vocabulary_size": preprocessing.tokenizer.size,
         "files": {name: file_sha256(folder / name) for name in ("weights.safetensors", "tokenizer.json")},
     }
+    if tasks:
+        values["tasks"] = [{"name": n, "task": one.to_dict(), "schema": held.to_dict()} for n, one, held in tasks]
     write_record(folder / "model.json", values)
 
 
-def load_model(folder: Path, *, allow_code: bool = False) -> SavedModel:
-    """The model saved in `folder`.
+def load_model(folder: Path, *, allow_code: bool = False, task: str | None = None) -> SavedModel:
+    """The model saved in `folder`, for the task of that name where it learned several; None is the main one.
 
     Nothing is executed, except the operator `module:Name` of a recipe behind an explicit `allow_code`.
 
@@ -68,13 +76,27 @@ def load_model(folder: Path, *, allow_code: bool = False) -> SavedModel:
         for name, checksum in values["files"].items():
             _check_file(folder / name, checksum)
         settings = ModelSettings.model_validate_json(json.dumps(values["model"]))
-        task = task_from_dict(values["task"])
-        schema = Schema.from_dict(values["schema"])
+        number, tasks = _chosen(values, task, folder)
+        schema = Schema.from_dict(values["tasks"][number]["schema"] if task else values["schema"])
         preprocessing = Preprocessing.load(folder, values["preprocessing"])
-        network = _network(settings, int(values["vocabulary_size"]), task.outputs, folder, allow_code)
+        outputs = sum(one.outputs for one in tasks)
+        network = _network(settings, int(values["vocabulary_size"]), outputs, folder, allow_code)
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise UsageError(f"{folder / 'model.json'} lacks or misstates {error}; copy the run directory again") from None
-    return SavedModel(network, settings, preprocessing, task, schema)
+    if len(tasks) > 1:
+        start = sum(one.outputs for one in tasks[:number])
+        network = narrowed(network, slice(start, start + tasks[number].outputs)).eval()
+    return SavedModel(network, settings, preprocessing, tasks[number], schema)
+
+
+def _chosen(values: Mapping[str, Any], name: str | None, folder: Path) -> tuple[int, list[Task]]:
+    """Which task is asked for, and all tasks of the network in the order of its outputs."""
+    known = [str(one["name"]) for one in values.get("tasks", ())]
+    if name is not None and name not in known:
+        has = f"the tasks {', '.join(known)}" if known else "one task alone, which needs no name"
+        raise UsageError(f"{folder.parent} has {has}, and none called {name!r}")
+    plain = [one["task"] for one in values["tasks"]] if known else [values["task"]]
+    return known.index(name) if name is not None else 0, [task_from_dict(one) for one in plain]
 
 
 def _network(settings: ModelSettings, vocabulary_size: int, outputs: int, folder: Path, allow_code: bool) -> nn.Module:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from attnkit.data.examples import Example
 from attnkit.data.split import Splits
@@ -17,9 +17,11 @@ from attnkit.train.assemble import assemble, split_source
 from attnkit.train.budget import Budget
 from attnkit.train.events import Say
 from attnkit.train.interrupt import CtrlC
+from attnkit.train.joint import Joint
 from attnkit.train.loop import Loop, predict_logits
 from attnkit.train.parallel.processes import current
 from attnkit.train.prepare import Source
+from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.saved_model import save_model
 from attnkit.train.terms.imitation import own_weights
 
@@ -43,6 +45,7 @@ class Results:
     baselines: list[dict[str, Any]] = field(default_factory=list)
     folds: list[dict[str, Any]] = field(default_factory=list)
     judged: tuple[list[Example], Tensor] | None = None
+    further: list[dict[str, Any]] = field(default_factory=list)
     earlier_seconds: float = 0.0
 
 
@@ -79,7 +82,7 @@ def train_splits(
         root, folder, recipe, splits, source, say, allow_code, quiet=announce is not None and announce["fold"] > 1
     )
     recipe, splits, task, prepare, model = made.recipe, made.splits, made.task, made.prepare, made.model
-    train, validation, test = made.train, made.validation, made.test
+    train, validation, test, joint = made.train, made.validation, made.test, made.joint
     processes = current()
     baselines: list[dict[str, Any]] = []
     if budget is not None:
@@ -87,7 +90,8 @@ def train_splits(
             # First, because how long they take is known only afterwards.
             baselines = processes.lead(lambda: measure_baselines(splits, task, say))
         budget = replace(budget, ending=(len(validation) + len(test)) / len(validation))
-    loop = Loop(model, task, prepare, train, validation, recipe, folder / "checkpoint.safetensors", say, budget)
+    learned, held = made.looped
+    loop = Loop(model, learned, prepare, train, held, recipe, folder / "checkpoint.safetensors", say, budget)
     say(
         "start",
         epochs=chosen(recipe.train.epochs),
@@ -100,16 +104,19 @@ def train_splits(
     )
     finished = loop.run(ctrl_c)
     weights = own_weights(loop.best)
-    processes.lead(lambda: save_model(folder / "model", weights, recipe.model, prepare, task, source.schema))
+    tasks = joint.saved(source.schema) if joint else []
+    processes.lead(lambda: save_model(folder / "model", weights, recipe.model, prepare, task, source.schema, tasks))
     if not finished:
         return None
     say("stop", reason=loop.at.finished)
     loop.take_best()
+    others = measure_further(joint, model, prepare) if joint else []
+    model = joint.only(model, 0) if joint else model
     logits = predict_logits(model, prepare, validation.items, processes=processes)
     sizes = {"train": len(train), "validation": len(validation), "test": len(splits.test)}
     results = Results(task, sizes, loop.at.history, loop.at.finished, task.measure(logits, validation.targets))
     results.earlier_seconds = loop.earlier_seconds
-    results.judged = splits.validation, logits
+    results.judged, results.further = (splits.validation, logits), others
     if splits.test:
         results.test_logits = predict_logits(model, prepare, test.items, processes=processes)
         results.test_targets = test.targets
@@ -118,6 +125,20 @@ def train_splits(
     if recipe.evaluate.baselines and splits.test:
         results.baselines = baselines or processes.lead(lambda: measure_baselines(splits, task, say))
     return results
+
+
+def measure_further(joint: Joint, model: nn.Module, prepare: Preprocessing) -> list[dict[str, Any]]:
+    """Measures of each further task on its own rows, as metrics.json holds them."""
+    found = []
+    for number, one in enumerate(joint.further, 1):
+        alone, task = joint.only(model, number), joint.several.tasks[number]
+        rows = {"validation": joint.validation[number], "test": joint.test[number]}
+        logits = {name: predict_logits(alone, prepare, part.items) for name, part in rows.items() if len(part)}
+        measured = {name: task.measure(logits[name], rows[name].targets) for name in logits}
+        figures = {name: {n: m.to_dict() for n, m in held.items()} for name, held in measured.items()}
+        sizes = {"train": len(one.splits.train), **{name: len(part) for name, part in rows.items()}}
+        found.append({"name": one.name, "select": task.select.measure, "sizes": sizes, "test": {}, **figures})
+    return found
 
 
 def measure_baselines(splits: Splits, task: Task, say: Say) -> list[dict[str, Any]]:
