@@ -21,12 +21,13 @@ EDGES = {
     "run": ("model", "task"),
     "train": ("run", "capture", "page"),
     "tune": ("train",),
+    "compare": ("train",),
     "adapt": ("train",),
     "see": ("train",),
     "shrink": ("train",),
     "ship": ("train",),
     "serve": ("train",),
-    "cli": ("tune", "adapt", "see", "shrink", "ship", "serve"),
+    "cli": ("tune", "compare", "adapt", "see", "shrink", "ship", "serve"),
 }
 FOR_ALL = {"errors", "files"}
 LIFTABLE = ("attention", "kernels", "layers", "capture")

@@ -43,15 +43,24 @@ class Entry:
 
 
 def named(name: str) -> Attention:
-    """The operator called `name`.
+    """The operator called `name`, or known by that name among the `OTHER_NAMES`.
 
     Raises: ValueError naming the nearest line where there is none.
     """
+    name = OTHER_NAMES.get(name, name)
     if name not in CATALOGUE:
         raise ValueError(f"no attention is called {name!r}{nearest(name, CATALOGUE)}; `attn list` shows all")
     return CATALOGUE[name].operator
 
 
+# What textbooks call the scores, for those who know them by these names.
+OTHER_NAMES = {
+    "additive": "bahdanau",
+    "dot": "luong-dot",
+    "scaled-dot": "vaswani",
+    "general": "luong-general",
+    "location": "luong-location",
+}
 # One operator a line, so that the table reads as one.
 # fmt: off
 CATALOGUE: dict[str, Entry] = {

@@ -7,10 +7,13 @@ from cyclopts import App, Group, Parameter
 
 from attnkit import __version__
 from attnkit.cli.check import check
+from attnkit.cli.compare import compare
+from attnkit.cli.curve import curve
 from attnkit.cli.describe import describe
 from attnkit.cli.diff import diff
 from attnkit.cli.doctor import doctor
 from attnkit.cli.ending import end
+from attnkit.cli.errors import errors
 from attnkit.cli.evaluate import evaluate
 from attnkit.cli.explain import explain
 from attnkit.cli.heads import heads
@@ -37,6 +40,7 @@ NOTES = (
 VERBS = {
     "Begin": (quickstart, doctor),
     "The loop": (check, init, lr, pretrain, train, tune, evaluate, predict),
+    "Finding out": (compare, curve, errors),
     "Seeing": (see, heads, explain, diff),
     "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),

@@ -31,9 +31,13 @@ def curve(history: Sequence[Mapping[str, Any]], lines: Sequence[tuple[str, str, 
         legend.append(f'<span style="color:{color}">■</span> {escape(name)}')
     grid = "".join(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="#ddd"/>' for y in (TOP, (TOP + HEIGHT - BOTTOM) / 2))
     ticks = [(TOP, high), ((TOP + HEIGHT - BOTTOM) / 2, (low + high) / 2), (HEIGHT - BOTTOM, low)]
-    labels = "".join(f'<text x="{LEFT - 6}" y="{y + 4:g}" text-anchor="end">{v:.3g}</text>' for y, v in ticks)
+    labels = "".join(f'<text x="{LEFT - 6}" y="{y + 4:g}" text-anchor="end">{_tick(v, span)}</text>' for y, v in ticks)
     labels += f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">step {last:,}</text>'
     axes = f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#888"/>'
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" aria-label="{escape(lines[0][0])}"'
     told = f"<figcaption>{' &nbsp; '.join(legend)}</figcaption>"
     return f"<figure>{told}<svg {size}>{grid}{axes}{''.join(paths)}{labels}</svg></figure>"
+
+
+def _tick(value: float, span: float) -> str:
+    return "0" if abs(value) < 1e-3 * span else f"{value:.3g}"

@@ -8,7 +8,7 @@ from attnkit.page.curves import curve
 from attnkit.page.report_calibration import calibration_body
 from attnkit.page.report_confusion import confusion_body, confusion_title
 from attnkit.page.report_mistakes import Mistake, mistakes_body
-from attnkit.page.report_style import Section, document
+from attnkit.page.report_style import Section, document, listed
 from attnkit.page.watched import watched_section
 
 MOST_POINTS = 300
@@ -41,7 +41,7 @@ def report_page(
         Section("confusion", confusion_title(metrics["confusion"]), confusion_body(metrics["confusion"])),
         Section("mistakes", "Worst mistakes", mistakes_body(mistakes, *judged)),
         Section("run", "The run", _facts(facts)),
-        Section("decided", "What was inferred and decided", _sentences(sentences)),
+        Section("decided", "What was inferred and decided", listed(sentences)),
     ]
     box = f'<div class="box"><b>How these figures were made.</b> {escape(str(metrics["protocol"]))}.</div>'
     return document(title, _headline(metrics) + box, sections)
@@ -108,7 +108,3 @@ def _rates(rates: Sequence[tuple[int, float]]) -> str:
 def _facts(facts: Mapping[str, str]) -> str:
     lines = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts.items())
     return f"<table>{lines}</table>" if facts else ""
-
-
-def _sentences(sentences: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in sentences) + "</ul>" if sentences else ""

@@ -14,7 +14,7 @@ td,th{padding:.25rem .7rem;text-align:left;vertical-align:top;border-bottom:1px 
 svg{background:#fafafa;border:1px solid #ddd;max-width:100%;height:auto}svg text{font:11px system-ui,sans-serif}
 .scroll{overflow-x:auto}small,.muted{color:#555}summary{cursor:pointer}td small{display:block;white-space:nowrap}
 figure{margin:.4rem 0}
-.charts{display:flex;flex-wrap:wrap;gap:.4rem 1.2rem}.charts>figure{flex:1 1 18rem;max-width:28rem}
+.charts{display:flex;flex-wrap:wrap;gap:.4rem 1.2rem}.charts>figure{flex:1 1 22rem;max-width:28rem}
 nav{columns:2;margin:1rem 0}nav a{display:block;color:#1e5fb3}
 .mistake{border:1px solid #ddd;border-radius:4px;padding:.6rem .9rem;margin:.8rem 0}
 .mistake p{margin:.2rem 0}.text{white-space:pre-wrap;line-height:1.75}
@@ -45,3 +45,8 @@ def document(title: str, head: str, sections: Sequence[Section]) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>{head}{contents}{bodies}</html>\n"
     )
+
+
+def listed(sentences: Sequence[str]) -> str:
+    """The sentences as a list; nothing of none."""
+    return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in sentences) + "</ul>" if sentences else ""
