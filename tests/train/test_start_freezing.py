@@ -128,10 +128,10 @@ def test_frozen_weights_stay_bit_for_bit_and_have_no_state(tmp_path: Path) -> No
 
 def test_stopped_between_two_freed_layers_and_resumed_is_the_same(tmp_path: Path) -> None:
     data = small_data(tmp_path, 40)
-    how = {**DEEP, "freeze": ["embedding", "encoder"], "unfreeze_epochs": 0.4, "checkpoint_every_steps": 3}
+    how = {**DEEP, "freeze": ["embedding", "encoder"], "unfreeze_epochs": 0.2, "checkpoint_every_steps": 3}
     whole = train(data, out=tmp_path / "whole", **how)
     with pytest.raises(Crash):
-        train(data, out=tmp_path / "parts", progress=stop_at(8), **how)
+        train(data, out=tmp_path / "parts", progress=stop_at(5), **how)
     parts = train(data, out=tmp_path / "parts", resume=True)
     assert_same_end(whole.path, parts.path)
     start = train(data, out=tmp_path / "still", **{**how, "unfreeze_epochs": 0.0})
