@@ -28,6 +28,7 @@ EDGES = {
     "ship": ("train",),
     "serve": ("train",),
     "cli": ("tune", "compare", "adapt", "see", "shrink", "ship", "serve"),
+    "__main__": ("cli",),
 }
 FOR_ALL = {"errors", "files"}
 LIFTABLE = ("attention", "kernels", "layers", "capture")

@@ -71,4 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that spin while they wait for one another starve themselves on a busy machine: wait briefly, then sleep.
     # Read by the OpenMP runtime when torch is imported, which no verb has done yet.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # What torch's processes log of one another's ends is said in one sentence; read when torch is imported.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     return end(make_app(), arguments)

@@ -30,6 +30,7 @@ def train(
     recipe: Annotated[Path | None, Parameter(help="Recipe to begin from (`attn init` writes one).")] = None,
     out: Annotated[Path | None, Parameter(help="Directory of the run; runs/DATE-NAME where left out.")] = None,
     resume: Annotated[bool, Parameter(help="Go on where the unfinished run stopped.", show_default=False)] = False,
+    processes: Annotated[int | None, Parameter(help="Processes of this machine that share each batch.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads to compute with; all cores where left out.")] = None,
     allow_code: AllowCode = False,
     json: Json = False,
@@ -46,7 +47,7 @@ def train(
         attn train reviews.csv --text body --label stars --baselines
         attn train reviews.csv --encoder transformer --attention longformer --set train.learning_rate=0.0005
         attn train --recipe runs/2026-11-22-reviews/recipe.toml
-        attn train reviews.csv --resume
+        attn train reviews.csv --resume --processes 2
     """
     from attnkit.train.budget import minutes_of
     from attnkit.train.overrides import use_threads
@@ -57,7 +58,7 @@ def train(
     use_threads(threads)
     with Narrator(quiet=json) as say:
         how: dict[str, Any] = {"recipe": recipe, "out": out, "resume": resume, "allow_code": allow_code}
-        run = run_training(data, progress=say, began=BEGAN, **how, **values)
+        run = run_training(data, progress=say, began=BEGAN, processes=processes, **how, **values)
     if json:
         show_json({"run": str(run.path), **run.metrics})
     else:

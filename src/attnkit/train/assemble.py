@@ -30,6 +30,7 @@ from attnkit.train.joint import (
 from attnkit.train.loop import predict_logits
 from attnkit.train.parallel.pieces import check_pieces, settle_pieces
 from attnkit.train.parallel.processes import current
+from attnkit.train.parallel.sharing import check_sharded
 from attnkit.train.prepare import Source, check_cut
 from attnkit.train.preprocessing import Preprocessing
 from attnkit.train.settle import settle
@@ -89,6 +90,7 @@ def assemble(
     Raises: UsageError where no row can be trained on, or the recipe asks for what these rows or the model cannot give.
     """
     check_terms(recipe)
+    check_sharded(recipe)
     splits = labeled_only(splits, say, labels=source.schema.label is not None)
     task = source.task.fitted(splits.train)
     processes = current()

@@ -26,6 +26,7 @@ from attnkit.train.objective import Objective
 from attnkit.train.optimizers import optimizer_state, set_optimizer_state
 from attnkit.train.parallel.processes import ALONE, Processes
 from attnkit.train.parallel.whole import gathered, spread, spread_state
+from attnkit.train.precision import check_precision
 from attnkit.train.preprocessing import Ids, Preprocessing
 from attnkit.train.schedules import learning_rate
 from attnkit.train.update import NotFiniteError, Rows, Update
@@ -84,6 +85,7 @@ class Loop:
         # Before the model is cut up for several processes: each holds the whole average.
         self.average = make_average(model, recipe)
         self.update = Update(model, objective, prepare, train, recipe)
+        check_precision(self.settings.precision, self.update.rehearse)
         self.processes = self.update.processes
         self.at = Position()
         self.best: Weights = _copy(model)

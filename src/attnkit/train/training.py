@@ -69,11 +69,8 @@ def train(
     wanted, given = _wanted(data, recipe, overrides, allow_code)
     if processes is not None and launched() != processes:
         check_processes(processes)
-        return Run(
-            launch(
-                processes, data, recipe, progress, {**overrides, "out": out, "resume": resume, "allow_code": allow_code}
-            )
-        )
+        options = {"out": out, "resume": resume, "allow_code": allow_code, "began": began, **overrides}
+        return Run(launch(processes, data, recipe, progress, options))
     with joined() as group:
         say = Say(progress if group.leads else None)
         return _train_together(group, wanted, given, out, resume, say, allow_code, began)

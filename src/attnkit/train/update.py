@@ -144,6 +144,17 @@ class Update:
         loss, rows, where = next(one for one in told if not math.isfinite(one[0]))
         return NotFiniteError(f"the loss is {loss}", rows, where)
 
+    def rehearse(self) -> None:
+        """Compute the loss of the longest text and its gradient, and leave all as it was."""
+        before = random_state()
+        longest = max(range(len(self.train)), key=lambda number: len(self.train.items[number]))
+        self.model.train()
+        with autocast(self.settings.precision):
+            loss = self.objective(self.model, self.batch([longest], 0))
+        loss.backward()
+        self.optimizer.zero_grad(set_to_none=True)
+        set_random_state(before)
+
     def batch(self, numbers: Sequence[int], step: int) -> Batch:
         """The rows `numbers` of the training split as a batch of this step."""
         gather = self.prepare.pack if self.packs else self.prepare.collate

@@ -92,11 +92,6 @@ def launched() -> int:
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
-def first() -> bool:
-    """False in every launched process but the first, which alone speaks."""
-    return launched() == 1 or os.environ["RANK"] == "0"
-
-
 @contextmanager
 def joined() -> Iterator[Processes]:
     """The group of the processes that were launched together, for as long as the block runs.

@@ -7,9 +7,13 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from attnkit.errors import UsageError
+from attnkit.run.recipe import Recipe
 from attnkit.train.parallel.processes import Processes
 
 Loss = Any
+
+_READ_WHOLE_MATRICES = ("adafactor", "muon")
 
 
 class Sharing(Protocol):
@@ -86,7 +90,7 @@ class Replicas(Single):
         if self._held is None or learned != self._learned:
             self._learned = learned
             self._held = DistributedDataParallel(
-                _Objective(self.model, self.objective), broadcast_buffers=False, find_unused_parameters=True
+                _Objective(self.model, self.objective), forward_sync_buffers=False, find_unused_parameters=True
             )
         return self._held
 
@@ -124,6 +128,21 @@ def share(model: nn.Module, objective: Loss, processes: Processes, sharded: bool
     if processes.size == 1:
         return Single(model, objective)
     return Shards(model, objective, processes) if sharded else Replicas(model, objective)
+
+
+def check_sharded(recipe: Recipe) -> None:
+    """Hold a recipe that cuts weights up to what can be computed from parts of them.
+
+    Raises: UsageError where a term or an optimizer reads whole weights.
+    """
+    whole = {
+        f"optimizer.optimizer = {recipe.optimizer.optimizer!r}": recipe.optimizer.optimizer in _READ_WHOLE_MATRICES,
+        "regularize.l1": recipe.regularize.l1 > 0,
+        "regularize.l2": recipe.regularize.l2 > 0,
+    }
+    wrong = [name for name, reads in whole.items() if reads]
+    if recipe.train.sharded and wrong:
+        raise UsageError(f"{wrong[0]} reads weights as a whole, which train.sharded cuts up; leave one of the two out")
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:
