@@ -7,6 +7,7 @@ from typing import Any
 
 from attnkit.data.examples import Example, to_examples
 from attnkit.data.readers import read
+from attnkit.data.readers.lines import holds_lines, read_lines
 from attnkit.data.schema import Schema
 from attnkit.data.split import Splits, split_ids
 from attnkit.errors import UsageError
@@ -52,7 +53,8 @@ def evaluate(
     predictor = load(opened, allow_code=allow_code, task=task)
     record = _record(opened, task)
     examples, protocol = _given(opened, record, data) if data is not None else recorded_rows(opened, task)
-    labeled = [row for row in examples if row.label is not None]
+    words = predictor.task.kind == "language"
+    labeled = [row for row in examples if (row.text.strip() if words else row.label is not None)]
     if not labeled:
         raise UsageError(f"no row of {data or 'the recorded test split'} has a label; predict it with `attn predict`")
     prepare, asked = predictor.preprocessing, predictor.task
@@ -109,11 +111,12 @@ def recorded_rows(run: Run, task: str | None = None) -> tuple[list[Example], str
 
 def _given(run: Run, record: dict[str, Any], data: str | os.PathLike[str]) -> tuple[list[Example], str]:
     schema = Schema.from_dict(record["schema"])
-    tables = read(data)
+    words = schema.label is None
+    tables = {"all": read_lines(Path(data))} if words and holds_lines(Path(data)) else read(data)
     name = "test" if "test" in tables else "all"
     if name not in tables:
         raise UsageError(f"{data} holds {', '.join(tables)} and no test split; name one file")
-    if schema.label not in tables[name].columns:
+    if not words and schema.label not in tables[name].columns:
         raise UsageError(
             f"{data} has no column {schema.label!r}, the label of {run.path}; rename it, or use `attn predict`"
         )

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 from attnkit.data.tokens import TextTokenizer
 from attnkit.errors import UsageError
 from attnkit.model.settings import Section
@@ -13,6 +15,10 @@ ENCODER = (
     "encoder", "hierarchical", "embedding_width", "width", "layers", "heads", "inner_width", "positions", "sides",
     "norm_epsilon", "kernel_widths_tokens", "attention",
 )  # fmt: skip
+# From here on few passes are enough, at half the rate.
+MANY_ROWS = 20_000
+# The width that the rates were chosen at; wider encoders take lower ones.
+SMALL_WIDTH = 384
 READING = ("pooling", "pooling_queries", "beside", "words_beside", "ngrams", "ngram_buckets")
 
 
@@ -71,15 +77,30 @@ def _choose_reading(choices: Choices) -> None:
 
 
 def _choose_tuning(choices: Choices, rows: int) -> None:
-    """How an encoder that has learned already goes on: slowly, and the slower the deeper it lies."""
-    gentle = "the weights have learned already"
+    """How an encoder that has learned already goes on: slowly, and the slower the deeper it lies.
+
+    Source: rates that fall from layer to layer, Howard and Ruder 2018, section 3.2; the values: docs/log.md.
+    """
+    many = rows >= MANY_ROWS
+    width = choices.recipe.model.width
+    rate = (1e-4 if many else 2e-4) * min(1.0, SMALL_WIDTH / (SMALL_WIDTH if width == "auto" else width))
+    gentle = f"the weights have learned already; {rows} training texts"
     choices.settle("model.dropout", 0.1, "what such encoders were trained with")
     choices.settle("model.embedding_dropout", 0.0, "the encoder has dropout of its own behind the embeddings")
     choices.settle("model.word_dropout", 0.0, "few words are unknown to it")
-    choices.settle("train.learning_rate", 1e-4, gentle)
+    choices.settle("train.learning_rate", rate, gentle)
+    prefer(choices, "optimizer.layer_decay", 0.85, "lower layers know what most texts need")
+    prefer(choices, "start.freeze", ("embedding",), "these texts hold few of its words, and would move those alone")
     if not choices.recipe.train.minutes:
-        choices.settle("train.epochs", 3, gentle)
-    choices.settle("train.batch_rows", 32, "the usual size of such steps")
+        choices.settle("train.epochs", 2 if many else 4, gentle)
+    if fast_bfloat16():
+        prefer(choices, "train.precision", "bfloat16", "this processor multiplies it in hardware")
+
+
+def fast_bfloat16() -> bool:
+    """True where this processor has instructions for products in bfloat16, so that they cost less than in float32."""
+    known = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(bool(ask()) for ask in known if ask is not None)
 
 
 def lowercases(tokenizer: TextTokenizer) -> bool:
