@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from docs.augmentation_page import page as augmentation_page
+
 HERE = Path(__file__).parent
 SECTIONS_SAID = "A recipe is a TOML file; `attn init DATA` writes one with a reason for each choice it made."
 SEEN_SAID = (
@@ -110,6 +112,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "catalogue.md": catalogue_page,
     "commands.md": commands_page,
     "seen.md": seen_page,
+    "augmentation.md": augmentation_page,
 }
 
 
