@@ -131,18 +131,16 @@ def share(model: nn.Module, objective: Loss, processes: Processes, sharded: bool
 
 
 def check_sharded(recipe: Recipe) -> None:
-    """Hold a recipe that cuts weights up to what can be computed from parts of them.
+    """Hold a recipe that cuts weights up to an optimizer that moves them part by part.
 
-    Raises: UsageError where a term or an optimizer reads whole weights.
+    Raises: UsageError where it reads whole matrices.
     """
-    whole = {
-        f"optimizer.optimizer = {recipe.optimizer.optimizer!r}": recipe.optimizer.optimizer in _READ_WHOLE_MATRICES,
-        "regularize.l1": recipe.regularize.l1 > 0,
-        "regularize.l2": recipe.regularize.l2 > 0,
-    }
-    wrong = [name for name, reads in whole.items() if reads]
-    if recipe.train.sharded and wrong:
-        raise UsageError(f"{wrong[0]} reads weights as a whole, which train.sharded cuts up; leave one of the two out")
+    name = recipe.optimizer.optimizer
+    if recipe.train.sharded and name in _READ_WHOLE_MATRICES:
+        raise UsageError(
+            f"optimizer.optimizer = {name!r} reads whole matrices, which train.sharded leaves in parts; leave one of "
+            "the two out"
+        )
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:

@@ -1,0 +1,144 @@
+"""Pieces of a batch: dealt out so that the sum does not depend on who computes it; and the precisions of a step."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnkit.errors import UsageError
+from attnkit.run.checkpoint import load_checkpoint, read_tensors
+from attnkit.run.log import read_log
+from attnkit.run.recipe import Recipe
+from attnkit.train import train
+from attnkit.train.choices import Choices
+from attnkit.train.events import Event
+from attnkit.train.parallel.pieces import check_pieces, cut, deal, settle_pieces, stream
+from attnkit.train.parallel.processes import ALONE, Processes
+from attnkit.train.update import Update
+from tests.train.small import SMALL, small_data
+
+QUIET = {"dropout": 0.0, "embedding_dropout": 0.0, "word_dropout": 0.0}
+
+
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
+def test_every_row_is_dealt_to_one_process_with_its_share(rows: int, rounds: int, size: int) -> None:
+    numbers, pieces = list(range(100, 100 + rows)), rounds * size
+    dealt = [deal(numbers, pieces, Processes(rank, size)) for rank in range(size)]
+    assert len({len(mine) for mine in dealt}) == 1
+    assert all(piece.number % size == rank for rank, mine in enumerate(dealt) for piece in mine)
+    counted = [piece for mine in dealt for piece in mine if piece.share]
+    assert sorted(row for piece in counted for row in piece.rows) == numbers
+    assert all(piece.share == pytest.approx(len(piece.rows) / rows) for piece in counted)
+    assert sorted(counted, key=lambda piece: piece.number) == cut(numbers, pieces) == deal(numbers, pieces, ALONE)
+    assert all(piece.rows for mine in dealt for piece in mine)
+
+
+def test_streams_differ_by_seed_step_and_piece() -> None:
+    assert len({stream(seed, step, piece) for seed in range(3) for step in range(50) for piece in range(70)}) == 10_500
+
+
+def test_pieces_are_settled_for_several_processes_and_held_to_them() -> None:
+    for given_pieces, processes, settled in ((1, 1, 1), (1, 3, 3), (6, 3, 6)):
+        choices = Choices(Recipe().with_values({"accumulate": given_pieces}))
+        settle_pieces(choices, processes)
+        assert choices.recipe.train.accumulate == settled
+        assert ("train.accumulate" in choices.reasons) is (settled != given_pieces)
+        check_pieces(settled, processes)
+    with pytest.raises(UsageError, match="accumulate = 4 is no multiple of 3 processes"):
+        check_pieces(4, 3)
+
+
+def run(folder: Path, **settings: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
+    done = train(small_data(folder), out=folder / "run", **{**SMALL, **settings})
+    losses = [line["loss"] for line in read_log(done.path / "log.jsonl") if line["event"] == "step"]
+    return losses, read_tensors(done.path / "model" / "weights.safetensors")[0]
+
+
+def test_pieces_of_unequal_sizes_add_up_to_the_batch(tmp_path: Path) -> None:
+    found = []
+    for pieces in (1, 3):
+        place = tmp_path / str(pieces)
+        place.mkdir()
+        # 64 rows in batches of 7: pieces of 3, 2 and 2 rows, and one of a single row at the end.
+        found.append(run(place, batch_rows=7, accumulate=pieces, class_weights=True, **QUIET))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
+    for name, weights in found[0][1].items():
+        torch.testing.assert_close(weights, found[1][1][name], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_low_precisions_learn_what_float32_learns(tmp_path: Path, precision: str) -> None:
+    losses, _ = run(tmp_path, encoder="transformer", heads=2, precision=precision, epochs=5, **QUIET)
+    (tmp_path / "exact").mkdir()
+    exact, _ = run(tmp_path / "exact", encoder="transformer", heads=2, epochs=5, **QUIET)
+    assert losses != exact and losses[:8] == pytest.approx(exact[:8], abs=0.05)
+    assert sum(losses[-8:]) < sum(losses[:8])
+
+
+def test_a_scale_that_overflows_costs_a_step_and_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scales: list[float] = []
+    made, taken = Update.__init__, Update.__call__
+
+    def large(update: Update, *parts: Any) -> None:
+        made(update, *parts)
+        update.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+
+    def watched(update: Update, *what: Any) -> float:
+        before = [parameter.detach().clone() for parameter in update.model.parameters()]
+        scales.append(update.scaler.get_scale())
+        value = taken(update, *what)
+        moved = any(not torch.equal(old, new) for old, new in zip(before, update.model.parameters(), strict=True))
+        assert moved is (update.scaler.get_scale() >= scales[-1])
+        return value
+
+    monkeypatch.setattr(Update, "__init__", large)
+    monkeypatch.setattr(Update, "__call__", watched)
+    losses, _ = run(tmp_path, encoder="transformer", heads=2, precision="float16", epochs=10, batch_rows=4)
+    assert scales[0] == 2.0**60 and scales[1] == 2.0**59 and scales[-1] < 2.0**40
+    assert all(loss == loss for loss in losses)
+
+
+def test_a_scaled_run_goes_on_bit_equal(tmp_path: Path) -> None:
+    class Crash(Exception):
+        pass
+
+    def crash(event: Event) -> None:
+        if event.kind == "step" and event.values["step"] == 5:
+            raise Crash
+
+    settings = {**SMALL, "encoder": "transformer", "heads": 2, "precision": "float16", "checkpoint_every_steps": 2}
+    source = small_data(tmp_path)
+    with pytest.raises(Crash):
+        train(source, out=tmp_path / "run", progress=crash, **settings)
+    kept = load_checkpoint(tmp_path / "run.partial" / "checkpoint.safetensors").facts["scaler"]
+    assert kept["scale"] > 0 and kept["_growth_tracker"] >= 0
+    train(source, out=tmp_path / "run", resume=True, **settings)
+    train(source, out=tmp_path / "whole", **settings)
+    one, two = (read_tensors(tmp_path / name / "model" / "weights.safetensors")[0] for name in ("run", "whole"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_the_machine_cannot_compute_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot compute the model in float16 .*LSTM.* train.precision") as caught:
+        train(small_data(tmp_path), out=tmp_path / "run", **{**SMALL, "encoder": "bilstm", "precision": "float16"})
+    assert "\n" not in str(caught.value) and [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_batches_of_many_tokens_and_of_several_sizes_are_trained_on(tmp_path: Path) -> None:
+    for name, settings in {"tokens": {"batch_tokens": 96}, "mix": {"batch_mix": (4, 12)}}.items():
+        (tmp_path / name).mkdir()
+        source = small_data(tmp_path / name)
+        wanted = {key: value for key, value in SMALL.items() if key != "batch_rows"}
+        done = train(source, out=tmp_path / name / "run", batch_growth=1.5, **wanted, **settings)
+        steps = [line for line in read_log(done.path / "log.jsonl") if line["event"] == "step"]
+        assert {line["steps"] for line in steps} == {len(steps)} and steps[-1]["epoch"] == 2
+    with pytest.raises(UsageError, match="a batch of 8 tokens does not hold the longest text"):
+        train(small_data(tmp_path), out=tmp_path / "run", batch_tokens=8, **SMALL)
+    with pytest.raises(UsageError, match="leave one of the two out"):
+        train(small_data(tmp_path), out=tmp_path / "run", batch_mix=(4, 12), **{**SMALL, "batch_rows": 9})
+    with pytest.raises(UsageError, match="reads tables of sentences"):
+        train(small_data(tmp_path), out=tmp_path / "run", batch_tokens=96, hierarchical=True, **SMALL)
+    assert not list(tmp_path.glob("run*"))
