@@ -140,17 +140,18 @@ def test_training_hides_as_devlin_does_and_measuring_always_the_same() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_few_texts_are_learned_by_heart(kind: str) -> None:
-    model, task = made(kind).train(), LanguageModeling(KINDS[kind]["language"])
+    # In evaluation the same words are hidden at every step.
+    model, task = made(kind), LanguageModeling(KINDS[kind]["language"])
     inputs, targets = collate([TEXTS[0], TEXTS[3], TEXTS[4]]), torch.zeros(3)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
-    for _ in range(120):
+    for _ in range(60):
         loss = task.loss(model(*inputs), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    assert losses[-1] < 0.3 * losses[0]
 
 
 def test_what_would_see_the_words_it_predicts_is_refused() -> None:
@@ -226,12 +227,12 @@ def test_stopped_and_resumed_is_the_same(tmp_path: Path) -> None:
 
 def test_labels_and_test_texts_are_not_read(tmp_path: Path) -> None:
     data = split_data(tmp_path)
-    run = pretrain(data, out=tmp_path / "one", **HOW, encoder="cnn", width=9)
+    run = pretrain(data, out=tmp_path / "one", **HOW, encoder="cnn")
     assert run.metrics["sizes"]["test"] == 0 and run.data["schema"]["label"] is None
     for path in data.glob("*.csv"):
         path.write_text(path.read_text().replace(",pos", ",no").replace(",neg", ",no"))
     (data / "test.csv").write_text("text,label\nanother text altogether,no\n")
-    other = pretrain(data, out=tmp_path / "two", **HOW, encoder="cnn", width=9)
+    other = pretrain(data, out=tmp_path / "two", **HOW, encoder="cnn")
     one, two = weights_of(run.path), weights_of(other.path)
     assert all(torch.equal(one[name], two[name]) for name in one)
 
@@ -253,7 +254,7 @@ def test_a_checkpoint_may_be_trained_on_for_words(tmp_path: Path) -> None:
 def test_what_belongs_to_labels_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     path = texts(tmp_path)
     for more, sentence in (
-        ({"folds": 3}, "evaluate.folds is for labels"),
+        ({"folds": 3, "read_test": True}, "evaluate.folds is for labels"),
         ({"baselines": True}, "evaluate.baselines is for labels"),
         ({"class_weights": True}, "words are predicted; leave class weights out"),
         ({"hierarchical": True}, "leave hierarchical and ngrams out"),

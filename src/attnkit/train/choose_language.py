@@ -2,25 +2,29 @@
 
 from attnkit.data.tokens import TextTokenizer
 from attnkit.errors import UsageError
+from attnkit.run.recipe import Recipe
 from attnkit.train.choices import Choices
 from attnkit.train.start.choose import prefer
+
+
+def refuse_labels(recipe: Recipe) -> None:
+    """Hold a recipe whose `model.language` is not "none" to what needs no labels.
+
+    Raises: UsageError naming the field that does.
+    """
+    for name, wanted in (("evaluate.baselines", recipe.evaluate.baselines), ("evaluate.folds", recipe.evaluate.folds)):
+        if wanted and recipe.model.language != "none":
+            raise UsageError(f"{name} is for labels, and a language model predicts words; leave it out")
 
 
 def choose_language(choices: Choices, tokenizer: TextTokenizer) -> None:
     """Settle the network and the optimization of a recipe whose `model.language` is not "none"; nothing of others.
 
-    Raises: UsageError where the recipe asks for what belongs to labels.
+    Raises: UsageError where there are too few different words.
     """
-    recipe = choices.recipe
-    objective = recipe.model.language
+    objective = choices.recipe.model.language
     if objective == "none":
         return
-    for name, unwanted in (
-        ("evaluate.baselines", recipe.evaluate.baselines),
-        ("evaluate.folds", recipe.evaluate.folds),
-    ):
-        if unwanted:
-            raise UsageError(f"{name} is for labels, and a language model predicts words; leave it out")
     if not tokenizer.size > 8:
         raise UsageError(f"{tokenizer.size} different tokens are too few to predict one from others; give more texts")
     choices.settle("model.hierarchical", False, "words are predicted in whole texts")

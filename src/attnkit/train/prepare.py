@@ -19,6 +19,7 @@ from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
 from attnkit.task.choose import task_for
 from attnkit.task.language import LanguageModeling
+from attnkit.train.choose_language import refuse_labels
 from attnkit.train.events import Say
 from attnkit.train.preprocessing import Ids, Preprocessing
 
@@ -50,6 +51,7 @@ def read_source(recipe: Recipe, say: Say) -> Source:
         raise UsageError("the recipe names no data (data.path is empty); give the path of a data file")
     path = Path(settings.path)
     language = recipe.model.language
+    refuse_labels(recipe)
     tables = {"all": read_lines(path)} if language != "none" and holds_lines(path) else read(path)
     text = settings.text[0] if settings.text else None
     pair = settings.text[1] if len(settings.text) == 2 else None
