@@ -32,6 +32,10 @@ class Settings:
         Path | None,
         Parameter(name="--from", help="Run, or folder of a BERT checkpoint, to take weights and tokenizer from."),
     ] = None
+    teacher: Annotated[
+        tuple[Path, ...],
+        Parameter(help="Run whose predictions are imitated; may be repeated.", show_default=False),
+    ] = ()
     epochs: Annotated[int | None, Parameter(help="Most passes over the training rows.")] = None
     seed: Annotated[int | None, Parameter(help="Seed of weights, order and dropout.")] = None
     class_weights: Annotated[bool | None, Parameter(help="Let rare classes weigh as much as frequent ones.")] = None
@@ -50,6 +54,7 @@ class Settings:
         given = asdict(self)
         start = given.pop("from_")
         given["start.start_from"] = None if start is None else str(start)
+        given["distill.teacher"] = [str(path) for path in given.pop("teacher")] or None
         return overrides(given.pop("set_"), recipe=recipe, **given, **more)
 
 
