@@ -2,10 +2,10 @@
 
     ATTNKIT_DATA=FOLDER python -m benches.minilm --from CHECKPOINT [--sets trec sst2] [--out FOLDER] [--short]
 
-For each set: `attnkit.train(SET, start_from=CHECKPOINT)` with nothing else said, and beside it the mean of the positions
-that the untouched checkpoint gives, under scikit-learn's logistic regression. Both see the same training rows, choose on
-the same validation rows, and read the test rows once, at the end. Prints the table and, unless --short, writes
-benches/results/DATE-minilm.md. A run that was stopped goes on.
+For each set: `attnkit.train(SET, start_from=CHECKPOINT)` with nothing else said, and beside it the mean of the
+positions that the untouched checkpoint gives, under scikit-learn's logistic regression. Both see the same training rows,
+choose on the same validation rows, and read the test rows once, at the end. Prints the table and, unless --short,
+writes benches/results/DATE-minilm.md. A run that was stopped goes on.
 """
 
 import argparse
@@ -129,9 +129,10 @@ def tuned(data: Path, checkpoint: Path, out: Path) -> tuple[Run, Line]:
 def settings(recipe: Recipe) -> str:
     """What was settled, in one line."""
     train, model, start = recipe.train, recipe.model, recipe.start
+    decay = recipe.optimizer.layer_decay
     return (
         f"{train.epochs} epochs of {train.batch_rows} texts, {train.precision}, rate {train.learning_rate:g} "
-        f"({train.schedule}, {train.warmup_steps} steps of warm-up), layer decay {recipe.optimizer.layer_decay:g}, frozen: "
+        f"({train.schedule}, {train.warmup_steps} steps of warm-up), layer decay {decay:g}, frozen: "
         f"{', '.join(start.freeze) or 'nothing'}, pooling {model.pooling}, dropout {model.dropout:g}"
     )
 
