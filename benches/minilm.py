@@ -3,8 +3,8 @@
     ATTNKIT_DATA=FOLDER python -m benches.minilm --from CHECKPOINT [--sets trec sst2] [--out FOLDER] [--short]
 
 For each set: `attnkit.train(SET, start_from=CHECKPOINT)` with nothing else said, and beside it the mean of the
-positions that the untouched checkpoint gives, under scikit-learn's logistic regression. Both see the same training rows,
-choose on the same validation rows, and read the test rows once, at the end. Prints the table and, unless --short,
+positions that the untouched checkpoint gives, under scikit-learn's logistic regression. Both see the same training
+rows, choose on the same validation rows, and read the test rows once, at the end. Prints the table and, unless --short,
 writes benches/results/DATE-minilm.md. A run that was stopped goes on.
 """
 
