@@ -17,8 +17,10 @@ from attnkit.train.choose_batches import choose_batch_rows
 from attnkit.train.choose_model import choose_model
 from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
+from attnkit.train.choose_wide import choose_wide_branch
 from attnkit.train.prepare import data_sha256
 from attnkit.train.sentences import cut_sentences, split_sentences
+from attnkit.train.wide import choose_wide
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,8 @@ def test_the_data_choose_and_say_why() -> None:
     choices = Choices(Recipe().with_values({"epochs": 2}))
     choose_tokens(choices, 1000)
     choose_lengths(choices, [5] * 990 + [3000] * 10, paired=False)
+    choose_wide_branch(choices, 1000, 5, classes=2, paired=False)
+    choose_wide(choices, [[5, 6, 7]] * 1000, 10)
     choose_model(choices, 1000, 5)
     choose_batch_rows(choices, 1000, 5)
     choose_training(choices, 1000)

@@ -55,7 +55,7 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
     pooling = operator(settings.pooling, allow_code)
     summary = Summary(read_width, pooling, queries=settings.pooling_queries, beside=beside)
     if chosen(settings.hierarchical):
-        if chosen(settings.ngrams) > 1 or chosen(settings.wide_ngrams):
+        if chosen(settings.ngrams) > 1 or settings.wide_ngrams not in (0, "auto"):
             raise ValueError(
                 "a hierarchical model reads words, not n-grams; set model.ngrams = 0 and model.wide_ngrams = 0"
             )
@@ -64,13 +64,17 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
         return HierarchicalClassifier(embedding, encoder, summary, sentences, last, outputs, dropout)
     longest = chosen(settings.ngrams)
     ngrams = HashedNgrams(longest, settings.ngram_buckets, embedding_width) if longest > 1 else None
+    branch_dropout = chosen(settings.branch_dropout) if settings.wide_ngrams not in (0, "auto") else 0.0
     wide = build_wide(settings, vocabulary_size, outputs)
-    return TextClassifier(embedding, ngrams, encoder, summary, outputs, dropout, words_beside, places, wide)
+    return TextClassifier(
+        embedding, ngrams, encoder, summary, outputs, dropout, words_beside, places, wide, branch_dropout
+    )
 
 
 def build_wide(settings: ModelSettings, vocabulary_size: int, outputs: int) -> WideNgrams | None:
     """The wide branch, which knows no n-gram before it is fitted; None where there is none."""
-    longest = chosen(settings.wide_ngrams)
+    # A run of before there was a wide branch has none.
+    longest = 0 if settings.wide_ngrams == "auto" else settings.wide_ngrams
     if not longest:
         return None
     rows = NgramRows(vocabulary_size, chosen(settings.wide_rows) if longest > 1 else 1, longest)

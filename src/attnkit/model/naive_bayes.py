@@ -60,10 +60,16 @@ def fit(
     sums = np.concatenate([_sums(level, columns) for level in levels])
     counts = np.concatenate([level.texts for level in levels])[:, None]
     ratio = _ratios(sums, counts, columns, kind, smoothing)
+    mean = ratio.mean(-1)
+    if kind == "single":
+        ratio = ratio - mean[:, None]
     with torch.no_grad():
         rows.keys[: len(keys)] = torch.from_numpy(keys)
         wide.features.ratio[: len(ratio)] = torch.from_numpy(ratio).to(wide.features.ratio)
         wide.features.ratio[: SEPARATOR + 1] = 0
+        wide.features.mean[: len(mean)] = torch.from_numpy(mean).to(wide.features.mean)
+        wide.features.share.copy_(torch.from_numpy(_shares(columns, kind)))
+        wide.features.least.fill_(smoothing)
 
 
 def _levels(items: Sequence[Sequence[int]], vocabulary_size: int, longest: int, min_texts: int) -> list[_Level]:
@@ -111,12 +117,15 @@ def _sums(level: _Level, columns: Floats) -> Floats:
     return np.stack(each, -1)
 
 
+def _shares(columns: Floats, kind: str) -> Floats:
+    share = (columns.sum(0) + 1) / (len(columns) + 2)
+    return share / share.sum() if kind == "single" else share
+
+
 def _ratios(sums: Floats, counts: Ints, columns: Floats, kind: str, m: float) -> Floats:
     if kind == "score":
         return sums / (counts + m)
-    share = (columns.sum(0) + 1) / (len(columns) + 2)
+    share = _shares(columns, kind)
     if kind == "single":
-        share /= share.sum()
-        own = np.log(sums / share + m)
-        return own - own.mean(-1, keepdims=True)
+        return np.log(sums / share + m)
     return np.log(sums / share + m) - np.log((counts - sums) / (1 - share) + m)

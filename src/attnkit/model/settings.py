@@ -76,18 +76,23 @@ class ModelSettings(Section):
     )
     ngram_buckets: int = Field(50_000, ge=16, le=4_000_000, description="rows of the hashed n-gram table")
     wide_ngrams: Annotated[int, Field(ge=0, le=5)] | Auto = Field(
-        0,
+        "auto",
         description="add a wide branch to the logits: an attention over the exact word n-grams up to this length, with "
         "values that begin as those of naive Bayes (0: none)",
     )
     wide_rows: Annotated[int, Field(ge=1, le=20_000_000)] | Auto = Field(
         "auto", description="n-grams of two words and more that the wide branch knows"
     )
-    wide_min_texts: Count = Field(2, description="training texts that hold an n-gram the wide branch knows")
-    wide_smoothing: float = Field(
-        40.0, gt=0, le=1_000_000, description="texts of no class that each n-gram is thought to have stood in besides"
+    wide_min_texts: Count | Auto = Field("auto", description="training texts that hold an n-gram the wide branch knows")
+    wide_smoothing: Annotated[float, Field(gt=0, le=1_000_000)] | Auto = Field(
+        "auto", description="texts of no class that each n-gram is thought to have stood in besides"
     )
     wide_dropout: Share = Field(0.5, description="share of a text's n-grams that the wide branch misses while training")
+    branch_dropout: Annotated[float, Field(ge=0, le=0.5)] | Auto = Field(
+        "auto",
+        description="share of the texts of a batch that the deep branch answers alone while training, and of those "
+        "that the wide one does",
+    )
     word_dropout: Share | Auto = Field("auto", description="share of words made unknown while training")
     embedding_dropout: Share | Auto = Field("auto", description="dropout on the embeddings")
     dropout: Share | Auto = Field("auto", description="dropout inside the encoder and before the classifier")

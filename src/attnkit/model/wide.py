@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from attnkit.attention.pairwise import Pairwise
 from attnkit.attention.score.dot import Dot
@@ -9,6 +10,7 @@ from attnkit.attention.where import Where
 from attnkit.kernels.attend import attend
 from attnkit.kernels.packed import Pieces, pool_packed
 from attnkit.layers.taps import Tappable
+from attnkit.model.embedding import SEPARATOR
 from attnkit.model.ngram_rows import NgramRows, shares
 
 SPEC = Pairwise(score=Dot())
@@ -24,15 +26,26 @@ class NgramFeatures(nn.Module):
     u = exp(s_g) / (times that the n-gram g stands in the text), so that each of its n-grams counts once; 0 where g was
     not met in training. v_gc = w_gc r_gc: `ratio` r is what naive Bayes makes of the training rows (`fit` in
     naive_bayes.py), and s and w are learned, from 0 and 1.
+
+    While training `own_B` may hold the class of each text of a padded batch: r is then what the other training rows
+    say, so that an n-gram does not know a text by having stood in it. To take a text of class c out of r_gc =
+    log(n_gc / p_c + m) - mean_g, `mean`, `share` p and `least` m are kept beside it.
     """
 
     ratio: Tensor
+    mean: Tensor
+    share: Tensor
+    least: Tensor
 
     def __init__(self, rows: NgramRows, outputs: int, dropout: float) -> None:
         super().__init__()
         count = rows.vocabulary_size + len(rows.keys)
         self.rows, self.dropout = rows, dropout
         self.register_buffer("ratio", torch.zeros(count, outputs))
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("share", torch.ones(outputs))
+        self.register_buffer("least", torch.zeros(()))
+        self.own_B: Tensor | None = None
         self.factor = nn.Embedding(count, outputs)
         self.score = nn.Embedding(count, 1)
         nn.init.zeros_(self.factor.weight)
@@ -43,8 +56,25 @@ class NgramFeatures(nn.Module):
         dropout = self.dropout if self.training else 0.0
         share_BTN = torch.stack([shares(rows_BT, real, dropout) for rows_BT in rows_BTN.unbind(-1)], -1)
         weight_BTN1 = share_BTN.unsqueeze(-1) * (_SCORE_SPEED * self.score(rows_BTN)).exp()
-        value_BTNC = self.ratio[rows_BTN] * (1 + _FACTOR_SPEED * self.factor(rows_BTN))
+        value_BTNC = self._ratios(rows_BTN, real) * (1 + _FACTOR_SPEED * self.factor(rows_BTN))
         return torch.cat([weight_BTN1, weight_BTN1 * value_BTNC], -1).flatten(-2)
+
+    def _ratios(self, rows_BTN: Tensor, real: Tensor | Pieces) -> Tensor:
+        ratio_BTNC = self.ratio[rows_BTN]
+        if self.own_B is None or not self.training:
+            return ratio_BTNC
+        own_BT = self.own_B.unsqueeze(-1)
+        if isinstance(real, Pieces):
+            own_BT = self.own_B.repeat_interleave(torch.tensor(real.lengths)).unsqueeze(0)
+            own_BT = F.pad(own_BT, (0, real.spare))
+        own_BTN = own_BT.unsqueeze(-1).expand_as(rows_BTN)
+        with_BTN = ratio_BTNC.gather(-1, own_BTN.unsqueeze(-1)).squeeze(-1) + self.mean[rows_BTN]
+        left_BTN = with_BTN.exp() - 1 / self.share[own_BTN]
+        # An n-gram that was put into the text by noise was not counted there, and has nothing to take out.
+        counted_BTN = (left_BTN > 0.99 * self.least) & (rows_BTN > SEPARATOR)
+        less_BTN1 = torch.where(counted_BTN, left_BTN.clamp(min=_TINY).log() - with_BTN, 0.0).unsqueeze(-1)
+        shift_BTNC = -less_BTN1 / ratio_BTNC.shape[-1]
+        return ratio_BTNC + shift_BTNC.expand_as(ratio_BTNC).scatter_add(-1, own_BTN.unsqueeze(-1), less_BTN1)
 
 
 class WideNgrams(Tappable):

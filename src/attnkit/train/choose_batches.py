@@ -4,7 +4,7 @@ from attnkit.errors import UsageError
 from attnkit.model.operator import operator
 from attnkit.model.settings import chosen
 from attnkit.train.choices import Choices
-from attnkit.train.choose_model import SHORT_TEXT_TOKENS
+from attnkit.train.choose_wide import SHORT_TEXT_TOKENS
 from attnkit.train.terms.check import needs_padding
 
 FEW_ROWS = 20_000

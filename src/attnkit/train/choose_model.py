@@ -1,11 +1,10 @@
 """The network, from how many rows there are, how long they are, and how much work the preset allows."""
 
 from attnkit.train.choices import Choices
+from attnkit.train.choose_wide import SHORT_TEXT_TOKENS
 from attnkit.train.presets import PRESETS
 
-SHORT_TEXT_TOKENS = 100
 FEW_DOCUMENTS = 10_000
-MANY_TOKENS = 300_000
 
 
 def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
@@ -20,7 +19,7 @@ def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
         choices.settle("model.encoder", "cnn", f"{length}: phrases of a few words decide, and a cnn is quick")
     else:
         choices.settle("model.encoder", "bilstm", f"{length}: what a word means depends on words far from it")
-    _choose_widths(choices, rows, median_tokens)
+    _choose_widths(choices)
     if hierarchical:
         choices.settle("model.beside", ("mean",), "what all words say together, beside what attention weighs")
     else:
@@ -33,15 +32,14 @@ def choose_model(choices: Choices, rows: int, median_tokens: int) -> None:
     choices.settle("model.dropout", 0.5, f"{rows} training texts are soon learned by heart")
 
 
-def _choose_widths(choices: Choices, rows: int, median_tokens: int) -> None:
+def _choose_widths(choices: Choices) -> None:
     preset = PRESETS[choices.recipe.train.preset]
     hierarchical = choices.recipe.model.hierarchical is True
     if preset.width:
         width, embedding_width, reason = preset.width, preset.width, f"the preset {choices.recipe.train.preset}"
     elif choices.recipe.model.encoder == "cnn":
-        width = 300 if rows * median_tokens < MANY_TOKENS else 150
-        embedding_width = width
-        reason = f"{rows} texts of {median_tokens} tokens: {'wide filters are affordable' if width == 300 else 'quick'}"
+        width = embedding_width = preset.filters
+        reason = f"filters of the preset {choices.recipe.train.preset}"
     else:
         width, embedding_width = 128 if hierarchical else 256, 128
         reason = "two directions of half of it each" if choices.recipe.model.encoder == "bilstm" else "the usual width"

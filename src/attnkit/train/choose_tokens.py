@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from attnkit.train.choices import Choices
+from attnkit.train.choose_wide import MANY_ROWS, wants_wide
 
 LONG_DOCUMENT_TOKENS = 400
 LONGEST_TOKENS = 512
@@ -13,7 +14,9 @@ def choose_tokens(choices: Choices, rows: int) -> None:
     """Settle how training texts become tokens, except the limits on length."""
     choices.settle("tokens.vocabulary_size", 30_000, "the usual size; rarer words carry little")
     choices.settle("tokens.lowercase", True, "small sets see too few capitals to learn both forms")
-    if rows < 50_000:
+    if wants_wide(choices.recipe) and rows < MANY_ROWS:
+        choices.settle("tokens.min_count", 1, "the wide branch counts pairs with words that are seen once")
+    elif rows < 50_000:
         choices.settle("tokens.min_count", 2, f"a word seen once in {rows} texts cannot be learned")
     else:
         choices.settle("tokens.min_count", 5, f"words seen less than five times in {rows} texts are noise")

@@ -6,6 +6,9 @@ from attnkit.train.optimizers import USUAL_RATES
 from attnkit.train.presets import PRESETS
 
 STEPS_A_CLASS = 20
+FAST_STEPS = PRESETS["fast"].steps
+# A wide branch begins at naive Bayes, and soon knows its rows by heart.
+HEAD_START = 1000
 AS_LONG_AS_TIME_LASTS = 1_000_000
 
 
@@ -15,8 +18,9 @@ def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
     batch = choices.recipe.train.batch_rows
     steps = -(-rows // int(batch)) if batch != "auto" else 1
     most = min(10, preset.most_epochs) if choices.recipe.model.hierarchical is True else preset.most_epochs
-    epochs = round(preset.steps / 1500 * (1500 + STEPS_A_CLASS * classes) / steps)
-    epochs = max(preset.fewest_epochs, min(most, epochs))
+    wide = choices.recipe.model.wide_ngrams not in (0, "auto")
+    wanted = preset.steps / FAST_STEPS * ((HEAD_START if wide else FAST_STEPS) + STEPS_A_CLASS * classes)
+    epochs = max(preset.fewest_epochs - 2 * wide, 1, min(most, round(wanted / steps)))
     if choices.recipe.train.minutes:
         reason = "the time says when to stop"
         choices.settle("train.epochs", AS_LONG_AS_TIME_LASTS, reason)

@@ -12,6 +12,7 @@ from attnkit.run.recipe import Recipe
 from attnkit.task.base import Task
 from attnkit.train.adversarial import METHODS, vat
 from attnkit.train.adversarial.words import Words
+from attnkit.train.leave_one_out import left_out
 from attnkit.train.lessons import Lessons
 from attnkit.train.terms.divergence import divergence
 from attnkit.train.terms.entropy import attention_entropy
@@ -66,9 +67,13 @@ class Objective:
 
     def _unmixed(self, model: nn.Module, batch: Batch) -> Tensor:
         if self.settings.adversarial == "none":
-            with self._inside(model, batch) as terms:
+            with self._inside(model, batch) as terms, left_out(model, batch.targets, self.task):
                 logits = _wide(model(*batch.inputs))
             return _with(terms, self._loss(logits, batch))
+        with left_out(model, batch.targets, self.task):
+            return self._moved(model, batch)
+
+    def _moved(self, model: nn.Module, batch: Batch) -> Tensor:
         words = Words(model, batch.inputs)
         start = words.zeros().requires_grad_()
         with self._inside(model, batch) as terms:
@@ -86,10 +91,11 @@ class Objective:
         found = vat.loss_of(words, logits, self.task, self.settings)
         if self.unlabeled is None:
             return found
-        others = Words(model, self.unlabeled.draw(words.rows))
-        with torch.no_grad():
-            said = others.answer(others.zeros())
-        return (found + vat.loss_of(others, said, self.task, self.settings)) / 2
+        with left_out(model, None, self.task):
+            others = Words(model, self.unlabeled.draw(words.rows))
+            with torch.no_grad():
+                said = others.answer(others.zeros())
+            return (found + vat.loss_of(others, said, self.task, self.settings)) / 2
 
     def _loss(self, logits: Tensor, batch: Batch, rows: Tensor | None = None) -> Tensor:
         """The loss of logits (B, C) against what is known of the batch, its rows in the order `rows` (B,)."""

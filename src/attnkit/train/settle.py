@@ -14,6 +14,7 @@ from attnkit.train.choose_language import choose_language
 from attnkit.train.choose_model import choose_model
 from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
+from attnkit.train.choose_wide import choose_wide_branch
 from attnkit.train.start import settle_start
 from attnkit.train.wide import choose_wide
 
@@ -37,11 +38,13 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     choose_language(choices, tokenizer)
     choose_lengths(choices, counts, paired, start.longest_tokens if start is not None else None)
     median = sorted(counts)[len(counts) // 2]
+    classes = len({row.label for row in train if isinstance(row.label, str)})
+    choose_wide_branch(choices, len(train), median, classes, paired)
     choose_model(choices, len(train), median)
     choose_wide(choices, items, tokenizer.size)
     choose_batch_rows(choices, len(train), median)
     choose_batches(choices, median, allow_code)
-    choose_training(choices, len(train), len({row.label for row in train if isinstance(row.label, str)}))
+    choose_training(choices, len(train), classes)
     if choices.recipe.model.hierarchical is True and paired:
         raise UsageError("hierarchical models read one text, not pairs; set model.hierarchical = false")
     return choices, tokenizer

@@ -15,15 +15,15 @@ from attnkit.train.update import Rows
 
 def choose_wide(choices: Choices, items: Sequence[Sequence[int]], vocabulary_size: int) -> None:
     """Settle the wide branch from the training texts as ids; the length limit must be settled before."""
-    choices.settle("model.wide_ngrams", 0, "the words alone")
     settings = choices.recipe.model
     longest = 0 if settings.hierarchical is True else chosen(settings.wide_ngrams)
     if longest < 2 or settings.wide_rows != "auto":
         choices.settle("model.wide_rows", 1, "no n-gram of several words is read")
         return
+    fewest = chosen(settings.wide_min_texts)
     limit = chosen(choices.recipe.tokens.max_tokens)
-    count = count_ngrams([item[:limit] for item in items], vocabulary_size, longest, settings.wide_min_texts)
-    reason = f"n-grams of 2 to {longest} words that stand in {settings.wide_min_texts} training texts or more"
+    count = count_ngrams([item[:limit] for item in items], vocabulary_size, longest, fewest)
+    reason = f"n-grams of 2 to {longest} words that stand in {fewest} training texts or more"
     choices.settle("model.wide_rows", max(1, count), reason)
 
 
@@ -42,6 +42,6 @@ def fit_wide(model: nn.Module, settings: ModelSettings, train: Rows, task: Task)
         items,
         train.targets,
         task.kind,
-        min_texts=settings.wide_min_texts,
-        smoothing=settings.wide_smoothing,
+        min_texts=chosen(settings.wide_min_texts),
+        smoothing=chosen(settings.wide_smoothing),
     )
