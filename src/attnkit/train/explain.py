@@ -12,6 +12,7 @@ from attnkit.run.checkpoint import load_checkpoint, read_tensors
 from attnkit.run.directory import Run
 from attnkit.run.listing import is_run
 from attnkit.run.recipe import load_recipe
+from attnkit.run.record import read_record
 from attnkit.train.predictor import load
 from attnkit.train.prepare import data_sha256
 
@@ -78,6 +79,9 @@ def _finished(place: Path, allow_code: bool) -> Explained:
         f"Model: {recipe.model.encoder} encoder, pooling {recipe.model.pooling}, {count:,} parameters, "
         f"{len(predictor.classes) or 'no'} classes."
     )
+    if (place / "parent").is_file():
+        parent = read_record(place / "parent")
+        found.sentences.append(f"It began with the weights of {parent['said']}, at {parent['path']}.")
     sizes = ", ".join(f"{name} {rows:,}" for name, rows in metrics["sizes"].items())
     found.sentences.append(f"Rows: {sizes}. {metrics['protocol']}.")
     for part in ("test", "validation"):

@@ -125,7 +125,7 @@ class Subject:
             replacement=UNKNOWN,
             kind=predictor.task.kind,  # type: ignore[arg-type]
             classes=predictor.classes,
-            specials=(SEPARATOR,),
+            specials=(SEPARATOR, *prepare.tokenizer.frame.before),
             encode=encode,
             words=lambda ids: prepare.tokenizer.tokens(list(ids)),
         )
