@@ -1,5 +1,6 @@
 """Pieces of a batch: dealt out so that the sum does not depend on who computes it; and the precisions of a step."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnkit.errors import UsageError
+from attnkit.errors import FailedError, UsageError
 from attnkit.run.checkpoint import load_checkpoint, read_tensors
 from attnkit.run.log import read_log
 from attnkit.run.recipe import Recipe
-from attnkit.train import train
+from attnkit.train import fit_batch, train
 from attnkit.train.choices import Choices
 from attnkit.train.events import Event
+from attnkit.train.fit_batch import choose_fitting_rows, trials
+from attnkit.train.overrides import overrides
 from attnkit.train.parallel.pieces import check_pieces, cut, deal, settle_pieces, stream
 from attnkit.train.parallel.processes import ALONE, Processes
 from attnkit.train.update import Update
@@ -142,3 +145,41 @@ def test_batches_of_many_tokens_and_of_several_sizes_are_trained_on(tmp_path: Pa
     with pytest.raises(UsageError, match="reads tables of sentences"):
         train(small_data(tmp_path), out=tmp_path / "run", batch_tokens=96, hierarchical=True, **SMALL)
     assert not list(tmp_path.glob("run*"))
+
+
+def test_a_batch_is_as_large_as_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"encoder": "transformer", "heads": 2, "embedding_width": 16, "width": 16, "max_tokens": 40}
+    wanted = {**settings, "fit_batch": True, "accumulate": 2, "hierarchical": False, "ngrams": 0, "words_beside": False}
+    beside = {"beside": (), "word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
+    choices = Choices(Recipe().with_values({**wanted, **beside}))
+    monkeypatch.setattr(fit_batch, "free_bytes", lambda: 64 * 10**9)
+    # 1,000 rows: 10 in a piece leave 50 steps, and of 1, 2, 4 and 8 rows all fit.
+    choose_fitting_rows(choices, [3] * 900 + [99] * 100, 50, 2, False)
+    assert choices.recipe.train.batch_rows == 16
+    reason = choices.reasons["train.batch_rows"]
+    assert re.match(r"8 of the longest texts at a time take 0\.\d\d GB of the 32\.00 that a process may use", reason)
+    choose_fitting_rows(choices, [3] * 9, 50, 2, False)
+    assert choices.recipe.train.batch_rows == 16
+    monkeypatch.setattr(fit_batch, "free_bytes", lambda: 10**8)
+    with pytest.raises(FailedError, match=r"not one of the longest texts fits into 0.05 GB \(one takes 0\.\d\d GB\)"):
+        choose_fitting_rows(Choices(choices.recipe.with_values({"batch_rows": "auto"})), [3] * 200, 50, 2, False)
+    with pytest.raises(UsageError, match="give train.batch_rows a number"):
+        tables = choices.recipe.with_values({"batch_rows": "auto", "hierarchical": True})
+        choose_fitting_rows(Choices(tables), [3] * 200, 50, 2, False)
+
+
+def test_a_trial_ends_before_twice_as_many_rows_are_too_many() -> None:
+    plain = {"encoder": "none", "embedding_width": 8, "width": 8, "hierarchical": False, "ngrams": 0, "beside": ()}
+    still = {"words_beside": False, "word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
+    model = Recipe().with_values({**plain, **still}).model
+    asked = {"model": model.model_dump(mode="json"), "precision": "float32", "vocabulary_size": 9, "outputs": 2,
+             "lengths": [5] * 6, "bytes": 10**12, "allow_code": False}  # fmt: skip
+    assert [rows for rows, _ in trials(asked)] == [1, 2, 4]
+    assert [rows for rows, _ in trials({**asked, "bytes": 1})] == [1]
+
+
+def test_batch_names_a_number_or_what_fits() -> None:
+    assert overrides(batch="auto") == {"train.fit_batch": True}
+    assert overrides(batch="24") == {"train.batch_rows": 24}
+    with pytest.raises(UsageError, match="given twice"):
+        overrides(["batch_rows=3"], batch="24")

@@ -36,6 +36,7 @@ class Settings:
         tuple[Path, ...],
         Parameter(help="Run whose predictions are imitated; may be repeated.", show_default=False),
     ] = ()
+    batch: Annotated[Maybe, Parameter(help="Texts that a step reads, or auto: as many as fit into memory.")] = None
     epochs: Annotated[int | None, Parameter(help="Most passes over the training rows.")] = None
     seed: Annotated[int | None, Parameter(help="Seed of weights, order and dropout.")] = None
     class_weights: Annotated[bool | None, Parameter(help="Let rare classes weigh as much as frequent ones.")] = None

@@ -31,6 +31,7 @@ def train(
     out: Annotated[Path | None, Parameter(help="Directory of the run; runs/DATE-NAME where left out.")] = None,
     resume: Annotated[bool, Parameter(help="Go on where the unfinished run stopped.", show_default=False)] = False,
     processes: Annotated[int | None, Parameter(help="Processes of this machine that share each batch.")] = None,
+    sharded: Annotated[bool | None, Parameter(help="Let each process hold a part of the weights.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads to compute with; all cores where left out.")] = None,
     allow_code: AllowCode = False,
     json: Json = False,
@@ -54,7 +55,9 @@ def train(
     from attnkit.train.training import train as run_training
 
     minutes = minutes_of(time) if time is not None else None
-    values = settings.values(recipe, folds=folds, baselines=baselines, minutes=minutes, also=also or None)
+    values = settings.values(
+        recipe, folds=folds, baselines=baselines, minutes=minutes, also=also or None, sharded=sharded
+    )
     use_threads(threads)
     with Narrator(quiet=json) as say:
         how: dict[str, Any] = {"recipe": recipe, "out": out, "resume": resume, "allow_code": allow_code}

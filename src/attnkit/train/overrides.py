@@ -20,12 +20,14 @@ def overrides(
     text: str | None = None,
     pair: str | None = None,
     attention: str | None = None,
+    batch: str | None = None,
     recipe: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Recipe fields by name: `settings` are "field=value" words, and options that are None are left out.
 
-    `attention` goes into the layers of a transformer or bert, and into the pooling of any other encoder.
+    `attention` goes into the layers of a transformer or bert, and into the pooling of any other encoder; `batch` is a
+    number of texts, or "auto" for as many as fit.
 
     Raises: UsageError where a word has no "=", or a pair is named without its first text.
     """
@@ -34,6 +36,8 @@ def overrides(
         raise UsageError(f"--pair {pair} names the second text column; name the first one with --text too")
     if text is not None:
         chosen["text"] = (text,) if pair is None else (text, pair)
+    if batch is not None:
+        chosen["train.fit_batch" if batch == "auto" else "train.batch_rows"] = batch == "auto" or parse_value(batch)
     for word in settings:
         name, equals, value = word.partition("=")
         if not equals or not name.strip():

@@ -15,6 +15,7 @@ from attnkit.train.choose_model import choose_model
 from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
 from attnkit.train.choose_wide import choose_wide_branch
+from attnkit.train.fit_batch import choose_fitting_rows
 from attnkit.train.start import settle_start
 from attnkit.train.wide import choose_wide
 
@@ -42,6 +43,8 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     choose_wide_branch(choices, len(train), median, classes, paired)
     choose_model(choices, len(train), median)
     choose_wide(choices, items, tokenizer.size)
+    classes = len({row.label for row in train if isinstance(row.label, str)})
+    choose_fitting_rows(choices, counts, tokenizer.size, max(1, classes), allow_code)
     choose_batch_rows(choices, len(train), median)
     choose_batches(choices, median, allow_code)
     choose_training(choices, len(train), classes)
