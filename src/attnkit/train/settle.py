@@ -43,7 +43,6 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     choose_wide_branch(choices, len(train), median, classes, paired)
     choose_model(choices, len(train), median)
     choose_wide(choices, items, tokenizer.size)
-    classes = len({row.label for row in train if isinstance(row.label, str)})
     choose_fitting_rows(choices, counts, tokenizer.size, max(1, classes), allow_code)
     choose_batch_rows(choices, len(train), median)
     choose_batches(choices, median, allow_code)
