@@ -114,6 +114,19 @@ def test_padding_is_not_moved_and_norms_are_over_a_text(kind: dict[str, Any], ga
     assert not words.scaled(words.zeros(), 1.0).any()
 
 
+def test_what_stands_behind_a_text_stays_where_it_is() -> None:
+    """Models are blind to padding, so that their answers would not tell: what the encoder is given does."""
+    model, given = made(), []
+    model.get_submodule("encoder").register_forward_pre_hook(lambda module, inputs: given.append(inputs[0].detach()))
+    for gather in (collate, packed):
+        ids, _ = inputs = gather([*TEXTS, [7] * 19])
+        words = Words(model, inputs)
+        for shift in (words.zeros(), torch.ones_like(words.zeros())):
+            words.answer(shift)
+        assert bool((ids == 0).any())
+        assert torch.equal(given[-1] != given[-2], (ids > 0).unsqueeze(-1).expand_as(given[-1]))
+
+
 def test_a_text_is_moved_as_it_would_be_alone() -> None:
     model = made()
     for gather in (collate, packed):
