@@ -23,7 +23,7 @@ from attnkit.train.parallel.processes import ALONE, Processes
 from attnkit.train.update import Update
 from tests.train.small import SMALL, small_data
 
-QUIET = {"dropout": 0.0, "embedding_dropout": 0.0, "word_dropout": 0.0}
+QUIET = {"encoder": "transformer", "heads": 2, "dropout": 0.0, "embedding_dropout": 0.0, "word_dropout": 0.0}
 
 
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
@@ -74,9 +74,9 @@ def test_pieces_of_unequal_sizes_add_up_to_the_batch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_low_precisions_learn_what_float32_learns(tmp_path: Path, precision: str) -> None:
-    losses, _ = run(tmp_path, encoder="transformer", heads=2, precision=precision, epochs=5, **QUIET)
+    losses, _ = run(tmp_path, precision=precision, epochs=5, **QUIET)
     (tmp_path / "exact").mkdir()
-    exact, _ = run(tmp_path / "exact", encoder="transformer", heads=2, epochs=5, **QUIET)
+    exact, _ = run(tmp_path / "exact", epochs=5, **QUIET)
     assert losses != exact and losses[:8] == pytest.approx(exact[:8], abs=0.05)
     assert sum(losses[-8:]) < sum(losses[:8])
 
@@ -153,13 +153,13 @@ def test_a_batch_is_as_large_as_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     beside = {"beside": (), "word_dropout": 0.0, "embedding_dropout": 0.0, "dropout": 0.0}
     choices = Choices(Recipe().with_values({**wanted, **beside}))
     monkeypatch.setattr(fit_batch, "free_bytes", lambda: 64 * 10**9)
-    # 1,000 rows: 10 in a piece leave 50 steps, and of 1, 2, 4 and 8 rows all fit.
-    choose_fitting_rows(choices, [3] * 900 + [99] * 100, 50, 2, False)
-    assert choices.recipe.train.batch_rows == 16
+    # 2,000 rows: batches of 40 leave 50 steps, and 1, 2, 4, 8 and 16 rows in each of two pieces all fit.
+    choose_fitting_rows(choices, [3] * 1900 + [99] * 100, 50, 2, False)
+    assert choices.recipe.train.batch_rows == 32
     reason = choices.reasons["train.batch_rows"]
-    assert re.match(r"8 of the longest texts at a time take 0\.\d\d GB of the 32\.00 that a process may use", reason)
+    assert re.match(r"16 of the longest texts at a time take 0\.\d\d GB of the 32\.00 that a process may use", reason)
     choose_fitting_rows(choices, [3] * 9, 50, 2, False)
-    assert choices.recipe.train.batch_rows == 16
+    assert choices.recipe.train.batch_rows == 32
     monkeypatch.setattr(fit_batch, "free_bytes", lambda: 10**8)
     with pytest.raises(FailedError, match=r"not one of the longest texts fits into 0.05 GB \(one takes 0\.\d\d GB\)"):
         choose_fitting_rows(Choices(choices.recipe.with_values({"batch_rows": "auto"})), [3] * 200, 50, 2, False)

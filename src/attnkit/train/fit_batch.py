@@ -21,6 +21,8 @@ from attnkit.train.precision import autocast
 
 # More rows than these teach less a step than they cost, and fewer steps than these teach next to nothing.
 MOST_ROWS, FEWEST_STEPS = 512, 50
+# The usual size, which is tried however few steps it leaves.
+USUAL_ROWS = 32
 # The rest is left to what is held beside the step: the rows themselves, the best weights, other programs.
 SHARE = 0.5
 _GIGABYTE = 1e9
@@ -41,7 +43,7 @@ def choose_fitting_rows(
     limit = chosen(recipe.tokens.max_tokens)
     lengths = sorted((max(1, min(count, limit)) for count in counts), reverse=True)
     pieces = max(recipe.train.accumulate, current().size)
-    most = max(1, min(MOST_ROWS, len(counts) // FEWEST_STEPS) // pieces)
+    most = max(1, max(USUAL_ROWS, min(MOST_ROWS, len(counts) // FEWEST_STEPS)) // pieces)
     free = free_bytes()
     may_use = int(free * SHARE / current().size)
     asked = {
