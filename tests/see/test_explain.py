@@ -10,6 +10,8 @@ from attnkit.attention.normalizer import Sigmoid
 from attnkit.attention.pairwise import Pairwise
 from attnkit.errors import FailedError, UsageError
 from attnkit.layers import attention_layer, attention_pooling, tapped
+from attnkit.model.ngram_rows import NgramRows
+from attnkit.model.wide import WideNgrams
 from attnkit.see.explain import METHODS, rank_heads, target
 from attnkit.see.explain.attention import explain as attention
 from attnkit.see.explain.gradient_attention import explain as gradient_attention
@@ -18,7 +20,7 @@ from attnkit.see.explain.integrated_gradients import explain as integrated_gradi
 from attnkit.see.explain.occlusion import explain as occlusion
 from attnkit.see.explain.rollout import explain as rollout
 from attnkit.see.explain.value_zeroing import explain as value_zeroing
-from tests.see.planted import additive, classifier, items_of, subject_of, texts
+from tests.see.planted import VOCABULARY, additive, classifier, items_of, subject_of, texts
 
 SPECS = {"softmax": named("vaswani"), "sigmoid": Pairwise(normalizer=Sigmoid()), "linear": named("linear")}
 
@@ -92,6 +94,17 @@ def test_rollout_without_an_encoder_is_the_pooling() -> None:
     expected = seen[0].matrix()[0, 0].mean(0)
     close(rollout(subject, item).scores, expected)
     close(attention(subject, item).scores, expected)
+
+
+def test_poolings_side_by_side_have_equal_shares() -> None:
+    network, subject, item = drawn("none")
+    network.wide = WideNgrams(NgramRows(VOCABULARY, 1, 1), 2, 0.0).eval()
+    torch.nn.init.normal_(network.wide.features.score.weight, std=0.3)
+    with torch.no_grad(), tapped(network) as seen:
+        subject.called(subject.ids_1T(item))
+    expected = (seen[0].matrix() + seen[1].matrix())[0, 0, 0] / 2
+    close(attention(subject, item).scores, expected)
+    close(rollout(subject, item).scores, expected)
 
 
 @pytest.mark.parametrize("encoder", ["none", "bilstm", "cnn", "transformer"])

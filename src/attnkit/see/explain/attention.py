@@ -8,6 +8,8 @@ from attnkit.see.explain.target import Item, Subject, Target
 def explain(subject: Subject, item: Item, *, target: Target | None = None) -> Attribution:
     """score_s = A_s of the pooling, mean over heads and queries; without one, of the last layer's row that is read.
 
+    Of several poolings side by side it is the mean.
+
     Raises: UsageError where no attention can be listened to.
     Source: Bahdanau et al. 2015, section 5.2.1; on what it does not show, Jain and Wallace 2019.
     Cost: a forward pass, and about one more call of one attention.

@@ -42,18 +42,22 @@ def heard(subject: Subject, item: Item) -> list[Seen]:
 
 
 def start(seen: list[Seen], reads: Reads) -> tuple[Tensor, list[Seen]]:
-    """What reads the topmost layer, as (1, T), and the layers of self-attention under it.
+    """What reads the topmost layer, as (1, T), and the layers of self-attention under it; the mean of several poolings.
 
     Raises: UsageError where layers read different numbers of tokens.
     """
     last = seen[-1]
-    pooled = last.where.T != last.where.S or last.k_BGSD is last.v_BGSE
-    layers = seen[:-1] if pooled else seen
+    # Poolings of one row of tokens stand side by side, and each has its say in the answer.
+    pooled = next(
+        (n for n, one in enumerate(reversed(seen)) if not (_pools(one) and one.where.S == last.where.S)), len(seen)
+    )
+    layers = seen[: len(seen) - pooled]
     lengths = {length for one in layers for length in (one.where.T, one.where.S)} | {last.where.S}
     if len(lengths) > 1:
         raise UsageError(f"rollout needs layers over one row of tokens; these read {sorted(lengths)}; take another way")
     if pooled:
-        return led(last, last.q_BHTD.new_full((1, last.where.T), 1.0 / last.where.T)), layers
+        tops = [led(one, one.q_BHTD.new_full((1, one.where.T), 1.0 / one.where.T)) for one in seen[-pooled:]]
+        return torch.stack(tops).mean(0), layers
     T = last.where.T
     x_1T = last.q_BHTD.new_zeros(1, T)
     keep = last.where.keep
@@ -63,6 +67,10 @@ def start(seen: list[Seen], reads: Reads) -> tuple[Tensor, list[Seen]]:
     else:
         x_1T[:, 0 if reads == "first" else real - 1] = 1.0
     return x_1T, layers
+
+
+def _pools(one: Seen) -> bool:
+    return one.where.T != one.where.S or one.k_BGSD is one.v_BGSE
 
 
 def led(seen: Seen, x_1T: Tensor) -> Tensor:
