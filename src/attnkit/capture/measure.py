@@ -44,7 +44,7 @@ def measure(seen: Seen, kind: Kind, wanted: Wanted, incomparable: str | None = N
     names, heads = chosen(wanted.statistics), _heads(seen.name, wanted, H)
     extras = _extras(wanted, T, S)
     where = seen.where
-    real = real_queries(where, kind, B)
+    real = _real_queries(where, kind, B)
     reasons = undefined(seen.spec, kind)
     if kind == "self" and shared_positions(where):
         reasons |= dict.fromkeys(("diagonal", "previous", "next"), "several keys stand at one position")
@@ -141,7 +141,7 @@ def _check(seen: Seen, call: Call, real_BT: Tensor | None, incomparable: str | N
     return Check(error / size if size else error, len(index))
 
 
-def real_queries(where: Where, kind: Kind, B: int) -> Tensor | None:
+def _real_queries(where: Where, kind: Kind, B: int) -> Tensor | None:
     """Which queries are no padding (B, T); where only keys say so, queries that are the same tokens are padding too."""
     T, S = where.T, where.S
     if where.query_keep is not None:

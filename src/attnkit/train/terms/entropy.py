@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnkit.capture.measure import real_queries
 from attnkit.capture.statistics import tells_who_meets
 from attnkit.capture.sweep import met_keys
 from attnkit.errors import UsageError
@@ -45,10 +44,7 @@ def _of_layer(seen: Seen) -> Tensor:
     # The logarithm of a zero weight has no gradient that a product with zero could save.
     entropy_BHT = -(p_BHTS * torch.where(p_BHTS > 0, p_BHTS, 1.0).log()).sum(-1)
     n_BHT = met_keys(seen.spec, seen.where, A_BHTS.shape)
+    # Padding meets no key.
     counted_BHT = n_BHT > 1
-    kind = "self" if seen.q_BHTD.shape[2] == seen.k_BGSD.shape[2] and "pooling" not in seen.name else "pooling"
-    real_BT = real_queries(seen.where, kind, A_BHTS.shape[0])
-    if real_BT is not None:
-        counted_BHT = counted_BHT & real_BT[:, None]
     share_BHT = entropy_BHT / n_BHT.clamp(min=2).log()
     return (share_BHT * counted_BHT).sum() / counted_BHT.sum().clamp(min=1)
