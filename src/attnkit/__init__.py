@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from attnkit.train import evaluate as evaluate
     from attnkit.train import load as load
     from attnkit.train import train as train
+    from attnkit.tune import tune as tune
 
 __version__ = "0.1.0"
 
@@ -95,6 +96,7 @@ _HOME = {
     "evaluate": "attnkit.train",
     "load": "attnkit.train",
     "train": "attnkit.train",
+    "tune": "attnkit.tune",
     # how it can end badly
     "FailedError": "attnkit.errors",
     "UsageError": "attnkit.errors",

@@ -18,6 +18,7 @@ from attnkit.tune import Study, objective, tune, worker
 from attnkit.tune.asked import asked_for
 from attnkit.tune.info import explain_path
 from attnkit.tune.objective import held_out
+from attnkit.tune.page import study_page
 from tests.train.small import sentences, write_csv
 from tests.tune.small_study import SETTINGS, SPACE, Heard, data
 
@@ -123,6 +124,16 @@ def test_the_page_stands_by_itself_and_escapes(finished: tuple[Study, Heard]) ->
     assert not re.search(r"<script|src=\"(?!data:)", text)
 
 
+def test_what_comes_from_data_is_escaped(finished: tuple[Study, Heard]) -> None:
+    study = finished[0]
+    record, bad = study.leaderboard, "<script>alert(1)</script>"
+    record["others"][0]["reason"] = record["protocol"] = bad
+    for entry in (record["complete"][0], record["pruned"][0], record["others"][0]):
+        entry["setting"]["model.encoder"] = bad
+    text = study_page(bad, record, [], study.plan, {bad: bad})
+    assert "<script" not in text and text.count("&lt;script&gt;") >= 8
+
+
 def test_the_search_never_sees_a_test_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "split"
     folder.mkdir()
@@ -160,14 +171,14 @@ def test_hold_out_measures_on_the_validation_rows(tmp_path: Path) -> None:
 def test_seeds_are_averaged_and_reported_one_by_one(tmp_path: Path) -> None:
     study = tune(data(tmp_path), out=tmp_path / "study", trials=1, final=False, tune_seeds=3, seed=5, **SETTINGS)
     (line,) = study.trials
-    assert list(line["course"]) == ["1", "2", "3"]
+    assert [point for point, _ in line["course"]] == [1, 2, 3]
     alone = [
         train(tmp_path / "data.csv", out=tmp_path / f"run{seed}", seed=seed, **_fixed(line["setting"]))
         for seed in (5, 6, 7)
     ]
     figures = [run.metrics["validation"]["accuracy"]["value"] for run in alone]
     assert line["value"] == pytest.approx(sum(figures) / 3)
-    assert line["course"]["2"] == pytest.approx(sum(figures[:2]) / 2)
+    assert line["course"][1][1] == pytest.approx(sum(figures[:2]) / 2)
 
 
 def _fixed(setting: dict[str, Any]) -> dict[str, Any]:

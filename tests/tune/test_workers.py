@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from attnkit.errors import UsageError
+from attnkit.errors import FailedError, UsageError
 from attnkit.train import Interrupted
 from attnkit.train.events import Event
+from attnkit.train.interrupt import CtrlC
 from attnkit.tune import Study, join, tune, worker
 from attnkit.tune.account import TrialLine, counted, to_repeat
 from attnkit.tune.budget import Budget
@@ -161,6 +162,52 @@ def test_a_study_is_resumed_with_its_own_recipe_alone(tmp_path: Path) -> None:
     assert tune(source, out=tmp_path / "study", resume=True).path == study.path
 
 
+def test_the_last_training_is_gone_on_with_unless_more_trials_are_asked_for(tmp_path: Path) -> None:
+    source = data(tmp_path)
+
+    def stop(event: Event) -> None:
+        if event.kind == "start":
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="study"):
+        tune(source, out=tmp_path / "study", tune_minutes=60.0, trials=2, progress=stop, **SETTINGS)
+    partial = tmp_path / "study.partial"
+    assert (partial / "final.partial").is_dir()
+    assert "the best setting is being trained" in " ".join(explain_path(partial).sentences)
+    with pytest.raises(Interrupted):
+        tune(source, out=tmp_path / "study", resume=True, progress=stop, trials=4)
+    assert len(Study.open(partial).trials) == 4
+    study = tune(source, out=tmp_path / "study", resume=True)
+    assert len(study.trials) == 4 and study.final is not None
+    best = study.leaderboard["complete"][0]["setting"]["train.learning_rate"]
+    assert study.final.recipe.train.learning_rate == best
+
+
+def test_a_worker_that_is_led_ends_with_its_leader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(event: Event) -> None:
+        if event.kind == "search":
+            raise KeyboardInterrupt
+
+    settings = {**SETTINGS, "epochs": 1000, "patience": 1000}
+    with pytest.raises(KeyboardInterrupt):
+        tune(data(tmp_path), out=tmp_path / "study", trials=2, progress=stop, **settings)
+    partial = tmp_path / "study.partial"
+    search = Search.open(str(partial / "journal.jsonl"), "study", partial)
+    work = worker.Work(search, worker.read_data(search), CtrlC(), Budget(), wanted=2, led=True)
+    real = worker.run_trial
+
+    def orphaned(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(worker.os, "getppid", lambda: 1)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(worker, "run_trial", orphaned)
+    work.run()
+    assert [(line.state, line.reason) for line in search.lines()] == [
+        ("stopped", "the process that led the study ended")
+    ]
+
+
+@pytest.mark.slow
 def test_others_join_by_a_database_and_their_own_copy_of_the_data(tmp_path: Path) -> None:
     """While the leader is busy with its first trial, a process that shares only the database does the others."""
     address = f"sqlite:///{tmp_path / 'trials.db'}"
@@ -221,6 +268,13 @@ def test_the_time_ends_the_search_and_the_best_is_still_trained(tmp_path: Path) 
     record = study.leaderboard
     assert record["complete"] and study.final is not None and record["test"]
     assert set(record["counts"]) <= {"complete", "stopped"}
+
+
+def test_a_trial_that_the_time_ends_is_stopped_and_waits_for_the_next_call(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "epochs": 1000, "patience": 1000}
+    with pytest.raises(FailedError, match="the time of the study ended"):
+        tune(data(tmp_path), out=tmp_path / "study", tune_minutes=5 / 60, **settings)
+    assert [line["state"] for line in Study.open(tmp_path / "study").trials] == ["stopped"]
 
 
 def line(number: int, state: str, again_of: int | None = None) -> TrialLine:

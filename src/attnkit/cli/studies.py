@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from attnkit.cli.progress import Narrator
 from attnkit.cli.terminal import say, show_table
 
+Positive = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 _MOST_LINES = 10
 
 
@@ -27,10 +28,12 @@ class SearchSettings:
     pruner: Annotated[
         Literal["median", "halving", "none"] | None, Parameter(help="Which trials are stopped early.")
     ] = None
-    trials: Annotated[int | None, Parameter(help="Settings tried; 20 where neither this nor --time is given.")] = None
+    trials: Annotated[Positive | None, Parameter(help="Settings tried; 20 where neither this nor --time is given.")] = (
+        None
+    )
     time: Annotated[str | None, Parameter(help="Wall time of the whole command, such as 90s, 10m or 1h30m.")] = None
-    folds: Annotated[int | None, Parameter(help="Measure each setting in this many folds.")] = None
-    seeds: Annotated[int | None, Parameter(help="Trainings of each setting, averaged.")] = None
+    folds: Annotated[Positive | None, Parameter(help="Measure each setting in this many folds.")] = None
+    seeds: Annotated[Positive | None, Parameter(help="Trainings of each setting, averaged.")] = None
 
     def values(self) -> dict[str, Any]:
         """Recipe fields by name.

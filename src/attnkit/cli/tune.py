@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from attnkit.cli.options import AllowCode, Json
 from attnkit.cli.settings import NOTHING_SET, Settings
-from attnkit.cli.studies import NO_SEARCH, SearchSettings, StudyNarrator, show_study
+from attnkit.cli.studies import NO_SEARCH, Positive, SearchSettings, StudyNarrator, show_study
 from attnkit.cli.terminal import say, show_json
 
 BEGAN = time.monotonic()
@@ -21,7 +21,7 @@ def tune(
     search: SearchSettings = NO_SEARCH,
     settings: Settings = NOTHING_SET,
     recipe: Annotated[Path | None, Parameter(help="Recipe to begin from, with [tune.space] in it or not.")] = None,
-    workers: Annotated[int, Parameter(help="Processes that try settings at the same time.")] = 1,
+    workers: Annotated[Positive, Parameter(help="Processes that try settings at the same time.")] = 1,
     threads: Annotated[int | None, Parameter(help="Threads that they share; all cores where left out.")] = None,
     storage: Annotated[str, Parameter(help="Journal file or database URL that machines share.")] = "",
     join: Annotated[Path | None, Parameter(help="Work on this study, which another process leads.")] = None,
@@ -48,7 +48,7 @@ def tune(
     from attnkit.tune.tuning import tune as run_tuning
 
     how: dict[str, Any] = {"workers": workers, "threads": threads, "storage": storage, "allow_code": allow_code}
-    given = {**settings.values(recipe), **search.values()}
+    given = settings.values(recipe, **search.values())
     with StudyNarrator(quiet=json) as narrator:
         if join is not None:
             others = {"--recipe": recipe, "--out": out, "--resume": resume}

@@ -1,7 +1,7 @@
 """The account of a study: every trial that was ever begun, how it ended and why, and what it cost."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from attnkit.tune.space import Setting, Space
@@ -17,7 +17,7 @@ STATES = (*MEASURED, "failed", "impossible", *REPEATED, "surplus", "running", "w
 class TrialLine:
     """One trial: its number, state and setting, its figure (None without one), its end, and what it cost.
 
-    `course` holds the figures on the way, by point; `again_of` the number of the lost trial that it repeats.
+    `course` holds the figures on the way as pairs (point, figure); `again_of` the number of the trial that it repeats.
     """
 
     number: int
@@ -32,7 +32,7 @@ class TrialLine:
     worker: str = ""
     again_of: int | None = None
     default: bool = False
-    course: dict[int, float] = field(default_factory=dict)
+    course: tuple[tuple[int, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -56,7 +56,8 @@ def _line(trial: Any, space: Space) -> TrialLine:
         state=state,
         setting=space.decode(drawn) if whole else {},
         value=trial.value if state in MEASURED else None,
-        reason=told.get("ended", {}).get("reason", ""),
+        # A trial that was taken for lost may have been told complete at the same moment.
+        reason="" if state == "complete" else told.get("ended", {}).get("reason", ""),
         seconds=cost.get("seconds", 0.0),
         core_seconds=cost.get("core_seconds", 0.0),
         parameters=found.get("parameters"),
@@ -64,7 +65,7 @@ def _line(trial: Any, space: Space) -> TrialLine:
         worker=f"{worker['pid']} on {worker['host']}" if worker else "",
         again_of=told.get("again_of"),
         default=bool(told.get("default")),
-        course=dict(trial.intermediate_values),
+        course=tuple(sorted(trial.intermediate_values.items())),
     )
 
 
@@ -96,14 +97,15 @@ def attempt(lines: Sequence[TrialLine], number: int) -> int:
     return times
 
 
-def to_repeat(lines: Sequence[TrialLine], retries: int) -> list[TrialLine]:
-    """Lost trials that may be begun anew, and stopped ones, that nobody has begun anew."""
+def to_repeat(lines: Sequence[TrialLine], retries: int, states: tuple[str, ...] = REPEATED) -> list[TrialLine]:
+    """Lost trials that may be begun anew, and stopped ones, that nobody has begun anew; those in `states`."""
     others = repeated(lines)
     return [
         line
         for line in lines
         if line.number not in others
         and line.setting
+        and line.state in states
         and (line.state == "stopped" or (line.state == "lost" and attempt(lines, line.number) < retries))
     ]
 

@@ -14,10 +14,9 @@ from attnkit.train.prepare import Source, check_source, read_source
 from attnkit.train.settle import settle
 from attnkit.tune.default_space import default_space
 from attnkit.tune.objective import held_out
-from attnkit.tune.plan import Plan
+from attnkit.tune.plan import FEW_TRIALS, Plan
 from attnkit.tune.space import Space, parse_space
 
-FEW_TRIALS = 20
 _LIMITS = {"trials", "tune_minutes", "retries", "lease_seconds"}
 _PLACE = ("data", "path")
 

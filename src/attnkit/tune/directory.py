@@ -17,11 +17,12 @@ from attnkit.tune.lease import WORKERS
 from attnkit.tune.plan import Plan
 from attnkit.tune.storage import is_url, journal_path, lacks_password
 
-LEADERBOARD, LINES, BEST, FINAL, PAGE, MACHINE = (
+LEADERBOARD, LINES, BEST, FINAL, TRIALS, PAGE, MACHINE = (
     "leaderboard.json",
     "trials.jsonl",
     "best.toml",
     "final",
+    "trials",
     "report.html",
     "machine.json",
 )
@@ -124,7 +125,9 @@ class Study:
         os.rename(self.path, final)
         for left in (final / LOCK, *final.rglob(f"*{PARTIAL}")):
             left.unlink(missing_ok=True)
-        shutil.rmtree(final / WORKERS, ignore_errors=True)
+        # A worker that was killed leaves the folder of its trial.
+        for left in (final / WORKERS, *(one for one in (final / TRIALS).glob("*") if one.is_dir())):
+            shutil.rmtree(left, ignore_errors=True)
         return Study(final)
 
 

@@ -12,6 +12,7 @@ from attnkit.run.record import write_record
 from attnkit.task.base import Task
 from attnkit.tune.directory import BEST, LEADERBOARD, LINES, MACHINE, PAGE
 from attnkit.tune.leaderboard import Board, make_board
+from attnkit.tune.library import optuna
 from attnkit.tune.page import show_value, study_page
 from attnkit.tune.search import Search
 
@@ -51,6 +52,7 @@ def write_end(search: Search, board: Board, folder: Path, final: Run | None, fac
         record["test"] = final.metrics["test"].get(search.plan.measure)
         write_record(folder / LEADERBOARD, record)
     machine = describe_machine()
+    machine["versions"]["optuna"] = optuna().__version__
     write_record(folder / MACHINE, {**machine, "core_seconds": record["core_seconds"], **facts})
     settings = search.settings
     said = {
@@ -58,7 +60,8 @@ def write_end(search: Search, board: Board, folder: Path, final: Run | None, fac
         "rows": ", ".join(f"{name} {count:,}" for name, count in search.plan.sizes.items()),
         "searched": "; ".join(f"{name} in {_shown(axis)}" for name, axis in search.plan.space.to_plain().items()),
         "sampler and pruner": f"{settings.sampler}, {settings.pruner}",
-        "trainings of a setting": f"{settings.tune_seeds} seeds, {settings.tune_folds or 'no'} folds",
+        "trainings of a setting": f"{settings.tune_seeds * max(1, settings.tune_folds)} "
+        f"({_many(settings.tune_seeds, 'seed')}, {_many(settings.tune_folds, 'fold')})",
         "seconds": f"{facts['seconds']:,.0f}",
         "core-seconds of all trials": f"{record['core_seconds']:,.0f}",
         "machine": str(machine["processor"]),
@@ -66,6 +69,10 @@ def write_end(search: Search, board: Board, folder: Path, final: Run | None, fac
     }
     title = f"Tuning on {Path(search.plan.data_path).name}"
     write_text(folder / PAGE, study_page(title, record, board.lines, search.plan, said))
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'' if count == 1 else 's'}"
 
 
 def _shown(axis: Any) -> str:

@@ -40,7 +40,7 @@ def join(
     search, where = _found(study, storage, allow_code)
     source = read_data(search, os.fspath(data))
     settings = search.settings
-    wanted = Asked(search.plan.recipe, frozenset(), frozenset()).wanted
+    wanted = search.target(Asked(search.plan.recipe, frozenset(), frozenset()).wanted)
     ended = [0]
 
     def listen(event: Any) -> None:

@@ -1,5 +1,6 @@
 """The one process that leads a study: it repeats what was lost, says what happens, and writes the end."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from attnkit.errors import FailedError
-from attnkit.train.events import Say
+from attnkit.run.directory import PARTIAL
+from attnkit.train.events import Event, Say
 from attnkit.train.interrupt import CtrlC, Interrupted
 from attnkit.train.prepare import Source
 from attnkit.train.training import train
+from attnkit.tune.account import counted
 from attnkit.tune.asked import Asked
 from attnkit.tune.budget import Budget
 from attnkit.tune.directory import FINAL, Study
@@ -41,7 +44,7 @@ class Leader:
 
     def lead(self, study: Study) -> Study:
         search, folder = self.search, study.path
-        settings, wanted = self.asked.recipe.tune, self.asked.wanted
+        settings, wanted = self.asked.recipe.tune, search.target(self.asked.wanted)
         until = self.began + 60 * settings.tune_minutes if settings.tune_minutes else 0.0
         trainings = max(1, search.settings.tune_folds) * search.settings.tune_seeds
         budget = Budget(until, trainings, self.final, search.plan.higher_is_better)
@@ -50,13 +53,17 @@ class Leader:
         watch = Watch(search, self.say, wanted)
 
         def between() -> None:
-            search.repeat_lost()
+            search.repeat("lost")
             watch()
 
         self.say("search", workers=self.workers, wanted=wanted, fields=list(search.plan.space.axes))
         try:
             search.go_on()
-            crew.work(self.ctrl_c, between)
+            if not self._ending(folder, wanted):
+                # Those of this call that are stopped wait for the next.
+                search.clear_lost(Absences(search.folder, search.settings.lease_seconds))
+                search.repeat("lost", "stopped")
+                crew.work(self.ctrl_c, between)
             self._close()
             watch()
             board = write_account(search, self.source.task, folder)
@@ -70,7 +77,7 @@ class Leader:
                     recipe=best,
                     out=folder / FINAL,
                     resume=True,
-                    progress=self.say.listener,
+                    progress=self._hear,
                     allow_code=self.allow_code,
                 )
         except KeyboardInterrupt:
@@ -82,6 +89,22 @@ class Leader:
         done = study.finish()
         self.say("done", path=str(done.path), seconds=round(time.time() - self.began, 1))
         return done
+
+    def _ending(self, folder: Path, wanted: int) -> bool:
+        """True where the best setting was being trained already, and no more trials are asked for than there were."""
+        begun = [place for place in (folder / f"{FINAL}{PARTIAL}", folder / FINAL) if place.exists()]
+        if not begun or (wanted and len(counted(self.search.lines())) < wanted):
+            for place in begun:
+                # Another setting may become the best.
+                shutil.rmtree(place)
+            return False
+        return True
+
+    def _hear(self, event: Event) -> None:
+        """Pass on what the last training says, but for what was said of the data before."""
+        known = event.kind == "said" and event.values["sentence"] in self.say.sentences
+        if self.say.listener is not None and not known:
+            self.say.listener(event)
 
     def _close(self) -> None:
         """End the search for everybody: workers elsewhere stop by themselves, and are waited for as long as a lease."""

@@ -113,7 +113,8 @@ def run_trial(
 
 
 def _value(result: Results) -> float:
-    return result.test[result.task.select.measure].value
+    assert result.test_logits is not None and result.test_targets is not None
+    return result.task.selection_value(result.test_logits, result.test_targets)
 
 
 class _Listener:

@@ -43,7 +43,7 @@ def _head(record: Mapping[str, Any]) -> str:
     tally = ", ".join(f"{count} {state}" for state, count in record["counts"].items())
     return (
         f'{headline}<div class="box"><b>What the best figure is worth.</b><ul>{said}</ul></div>'
-        f'<div class="box"><b>How trials were measured.</b> {escape(record["protocol"])}. Trials: {escape(tally)}; '
+        f'<div class="box"><b>How trials were measured:</b> {escape(record["protocol"])}. Trials: {escape(tally)}; '
         f"{record['core_seconds']:,.0f} core-seconds in all.</div>"
     )
 

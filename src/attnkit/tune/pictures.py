@@ -39,9 +39,9 @@ def history(lines: Sequence[TrialLine], plan: Plan) -> Any:
     axes.step([line.number for line in complete], course, where="post", color=GREEN, label="best so far")
     bad = [x.number for x in lines if x.state in ("failed", "impossible", "lost", "stopped")]
     for at, number in enumerate(bad):
-        axes.axvline(number, color=ORANGE, alpha=0.35, lw=1, label="without a figure" if at == 0 else None)
+        axes.axvline(number, color=ORANGE, alpha=0.45, lw=1, label="without a figure" if at == 0 else None)
     axes.set(xlabel="trial", ylabel=plan.measure.replace("_", " "))
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return figure
 
 
@@ -104,7 +104,9 @@ def parallel(lines: Sequence[TrialLine], plan: Plan) -> Any:
     for at, name in enumerate(names):
         axes.axvline(at, color="#cccccc", lw=0.8, zorder=0)
         for height, text in _ends(plan.space.axes[name]):
-            axes.text(at + 0.03, height, text, fontsize=6.5, va="center", color="#333333")
+            # Lines run behind the words.
+            ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+            axes.text(at + 0.03, height, text, fontsize=6.5, va="center", color="#333333", bbox=ground, zorder=3)
     axes.set_xticks(range(len(names)), [name.partition(".")[2] for name in names], fontsize=7, rotation=15, ha="right")
     axes.set(yticks=[], xlim=(-0.1, len(names) - 0.5), ylim=(-0.06, 1.06))
     for side in ("left", "bottom"):

@@ -10,6 +10,8 @@ from attnkit.run.recipe import Recipe, recipe_from_plain
 from attnkit.tune.space import Space, parse_space
 
 FORMAT = 1
+# Tried where neither a number nor a time is given.
+FEW_TRIALS = 20
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from attnkit.run.sections_tune import TuneSettings
 from attnkit.tune.account import TrialLine, account, counted, to_repeat
 from attnkit.tune.lease import Absences
 from attnkit.tune.library import optuna
-from attnkit.tune.plan import Plan
+from attnkit.tune.plan import FEW_TRIALS, Plan
 from attnkit.tune.storage import open_storage, without_password
 
 _PLAN, _OVER = "plan", "over"
-_STARTUP = 10
+_MOST_STARTUP, _FEWEST_STARTUP = 10, 4
 _UNPRUNED = 4
 _REDUCTION = 3
 
@@ -76,6 +76,10 @@ class Search:
         """The account of all trials so far."""
         return account(self.study.get_trials(deepcopy=False), self.plan.space)
 
+    def target(self, wanted: int) -> int:
+        """How many trials there will be where `wanted` are (0: as many as the time allows): a grid has its points."""
+        return len(counted(self.lines())) if self.settings.sampler == "grid" else wanted
+
     def room(self, wanted: int) -> bool:
         """True where another trial may be begun: one waits, or fewer than `wanted` (0: no limit) count."""
         lines = self.lines()
@@ -108,10 +112,10 @@ class Search:
                 cleared += 1
         return cleared
 
-    def repeat_lost(self) -> None:
+    def repeat(self, *states: str) -> None:
         """Put in again what was lost or stopped, as often as the recipe allows; for the one who leads the study."""
         by_number = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
-        for line in to_repeat(self.lines(), self.settings.retries):
+        for line in to_repeat(self.lines(), self.settings.retries, states):
             drawn = self.plan.space.encode(line.setting)
             told = {"again_of": line.number, "default": by_number[line.number].user_attrs.get("default", False)}
             self.study.enqueue_trial(drawn, user_attrs=told)
@@ -146,11 +150,13 @@ class Search:
         # The state of a sampler is not kept: one that goes on must not draw again what it drew.
         seed = int.from_bytes(hashlib.sha256(repr((settings.sampler_seed, tried, worker)).encode()).digest()[:4], "big")
         samplers, pruners = library.samplers, library.pruners
+        # A third of the settings are drawn at random before anything is concluded from them.
+        startup = min(_MOST_STARTUP, max(_FEWEST_STARTUP, (settings.trials or FEW_TRIALS) // 3))
         match settings.sampler:
             case "bayesian":
-                self.study.sampler = samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP, multivariate=True)
+                self.study.sampler = samplers.TPESampler(seed=seed, n_startup_trials=startup, multivariate=True)
             case "gp":
-                self.study.sampler = samplers.GPSampler(seed=seed, n_startup_trials=_STARTUP)
+                self.study.sampler = samplers.GPSampler(seed=seed, n_startup_trials=startup)
             case _:
                 self.study.sampler = samplers.RandomSampler(seed=seed)
         match settings.pruner:

@@ -19,6 +19,7 @@ from attnkit.train.prepare import Source
 from attnkit.tune.asked import Asked, asked_for, gone_on, make_plan, refuse_others
 from attnkit.tune.directory import Study, address, recorded, study_path
 from attnkit.tune.leading import Leader
+from attnkit.tune.library import optuna
 from attnkit.tune.party import check_workers
 from attnkit.tune.search import Search
 from attnkit.tune.storage import is_url, mend_journal, without_password
@@ -55,6 +56,7 @@ def tune(
     Raises: UsageError where data, recipe, space or options are wrong; FailedError where no trial could be measured.
     """
     began = time.time() - (time.monotonic() - began if began is not None else 0.0)
+    optuna()
     asked = asked_for(data, recipe, overrides, allow_code)
     check_workers(workers)
     place = Path(out) if out is not None else study_path(asked.recipe.data.path, resume=resume)

@@ -18,13 +18,13 @@ from attnkit.train.interrupt import CtrlC
 from attnkit.train.overrides import use_threads
 from attnkit.train.prepare import Source, read_source
 from attnkit.tune.budget import Budget
+from attnkit.tune.directory import TRIALS
 from attnkit.tune.lease import Absences, Pulse, Worker
 from attnkit.tune.library import optuna
 from attnkit.tune.objective import Outcome, Stopped, held_out, run_trial
 from attnkit.tune.rows import save_rows
 from attnkit.tune.search import Search
 
-TRIALS = "trials"
 _WAIT_SECONDS = 0.5
 STORAGE_VARIABLE = "ATTNKIT_TUNE_STORAGE"
 
@@ -46,7 +46,10 @@ def read_data(search: Search, data_path: str = "") -> Source:
 
 
 class Work:
-    """One worker of a search: `run` takes trials until nothing is left, or `ctrl_c` or `budget` says so."""
+    """One worker of a search: `run` takes trials until nothing is left, or `ctrl_c` or `budget` says so.
+
+    With `led` it was started by the process that leads, and ends when that does.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Work:
         number: int = 0,
         wanted: int = 0,
         between: Callable[[], None] | None = None,
+        led: bool = False,
     ) -> None:
         self.search, self.source, self.ctrl_c, self.budget = search, source, ctrl_c, budget
         self.number, self.wanted = number, wanted
@@ -66,7 +70,8 @@ class Work:
         self.parts = held_out(source, self.recipe)
         self.me = Worker(search.folder)
         self.absences = Absences(search.folder, search.settings.lease_seconds)
-        self.parent = os.getppid()
+        # Who is led by another process ends with it; who was started from a shell may outlive that.
+        self.leader = os.getppid() if led else None
 
     def run(self) -> None:
         """Work until nothing is left to do.
@@ -92,7 +97,7 @@ class Work:
 
     def _must_stop(self) -> str:
         """Why work must stop at once; "" where it need not."""
-        if os.getppid() != self.parent:
+        if self.leader is not None and os.getppid() != self.leader:
             return "the process that led the study ended"
         if self.budget.until and self.budget.over(self.search.lines()):
             return "the time of the study ended"
@@ -229,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
             search = Search.open(where, given.name, given.folder, allow_code=given.allow_code)
             budget = Budget.from_text(given.budget)
             source = read_data(search, given.data)
-            Work(search, source, ctrl_c, budget, number=given.number, wanted=given.wanted).run()
+            Work(search, source, ctrl_c, budget, number=given.number, wanted=given.wanted, led=True).run()
     except KeyboardInterrupt:
         return 130
     except (UsageError, FailedError) as error:
