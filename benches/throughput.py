@@ -352,8 +352,8 @@ def write(bench: Bench, lines: list[str], loss: float, gradients: float, given: 
         f'"{bench.recipe.train.batches}", its log and its checks for numbers that are not finite included. Theirs: '
         "Trainer around the very same network and ids, DataCollatorWithPadding (to the longest of the batch). All "
         "sides take turns after each step in one process, which keeps freed memory as `attn train` does; evaluation "
-        "and checkpoints are left out. Rates are real tokens over process CPU seconds, sums over a round, since each side "
-        "draws its own batches; ± is half the range over rounds. "
+        "and checkpoints are left out. Rates are real tokens over process CPU seconds, sums over a round, since each "
+        "side draws its own batches; ± is half the range over rounds. "
         f"One batch without dropout: losses {loss:.1e} apart, gradients {gradients:.1e} of the largest of their tensor."
     )
     today = datetime.date.today().isoformat()

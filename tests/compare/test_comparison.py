@@ -9,9 +9,11 @@ import pytest
 
 import attnkit.compare.cells as cells
 from attnkit.compare import compare
+from attnkit.compare.info import explain_compared
 from attnkit.errors import FailedError, UsageError
 from attnkit.run.directory import Run
 from attnkit.run.record import read_record
+from attnkit.train.interrupt import Interrupted
 from tests.train.small import SMALL, sentences, small_data, split_data, write_csv
 
 SETTINGS: dict[str, Any] = {**SMALL, "epochs": 1, "encoder": "none"}
@@ -114,19 +116,29 @@ def test_what_is_stopped_goes_on_to_the_same_figures(done: Any, tmp_path: Path, 
     def stopped(**how: Any) -> Any:
         left[0] -= 1
         if left[0] < 0:
-            raise KeyboardInterrupt
+            raise Interrupted("stopped by Ctrl-C", "a run")
         return train(**how)
 
     monkeypatch.setattr(cells, "train", stopped)
     data = done.path.parent / "split"
     what: dict[str, Any] = {"mechanisms": ["additive", "dot", "cosine"], "seeds": 2, "out": tmp_path / "out"}
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match="--out .*out and --resume"):
         compare(data, **what, **SETTINGS)
     assert not (tmp_path / "out" / "results.json").exists()
+    told = explain_compared(tmp_path / "out")
+    assert told is not None and told.sentences == ["3 of 6 trainings are done."] and "unfinished" in told.kind
     monkeypatch.setattr(cells, "train", train)
     again = compare(data, **what, resume=True, test=True, **SETTINGS)
     assert [one["each"] for one in again.record["arms"]] == [one["each"] for one in done.record["arms"]]
     assert [one["mean"] for one in again.record["test"]["arms"]] == [one["mean"] for one in done.record["test"]["arms"]]
+
+
+def test_a_path_says_what_it_is(done: Any, tmp_path: Path) -> None:
+    told = explain_compared(done.path)
+    assert told is not None and told.kind == "comparison of mechanisms" and not told.missing
+    assert told.sentences[1:] == done.record["test"]["conclusions"]
+    (tmp_path / "plan.json").write_text('{"what": "mechanisms"}', "utf-8")
+    assert explain_compared(tmp_path) is None and explain_compared(done.path / "cells") is None
 
 
 def test_ablations_stand_beside_the_recipe(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from attnkit.cli.terminal import complain, say, show_json
 
 
 def info(
-    path: Annotated[Path, Parameter(help="Anything: a run, a study, a data file or folder, a recipe, weights.")],
+    path: Annotated[Path, Parameter(help="Anything: a run, study or comparison, data, a recipe, weights.")],
     /,
     *,
     allow_code: AllowCode = False,
@@ -23,9 +23,10 @@ def info(
         attn info runs/2026-11-22-reviews
         attn info reviews.csv
     """
+    from attnkit.compare.info import explain_compared
     from attnkit.tune.info import explain_path
 
-    found = explain_path(path, allow_code=allow_code)
+    found = explain_compared(path) or explain_path(path, allow_code=allow_code)
     if json:
         show_json(found.to_dict())
     else:

@@ -58,7 +58,7 @@ def run_cells(
             place = folder / "cells" / f"{number:02d}-{arm.slug}-seed{seed}"
             cell = _kept(place, arm, seed)
             if cell is None:
-                cell = _trained(place, arm, seed, ground, allow_code)
+                cell = _trained(place, arm, seed, ground, folder, allow_code)
                 count = f"{len(cells) + 1} of {total}"
                 figure = f"failed: {cell.failure}" if cell.failure else _figure(cell)
                 say("said", sentence=f"{count}: {arm.name}, seed {seed}: {figure}")
@@ -100,14 +100,17 @@ def _kept(place: Path, arm: Arm, seed: int) -> Cell | None:
     return Cell(arm.name, seed, kept.groups["rows"]["outputs"], {**kept.facts, "run": str(place)})
 
 
-def _trained(place: Path, arm: Arm, seed: int, ground: Ground, allow_code: bool) -> Cell:
+def _trained(place: Path, arm: Arm, seed: int, ground: Ground, folder: Path, allow_code: bool) -> Cell:
     watch = _Watch(resumed=place.exists() or place.with_name(place.name + PARTIAL).exists())
     recipe = arm.recipe.with_values({"train.seed": seed, "evaluate.read_test": False}, allow_code=allow_code)
     try:
         run = train(recipe=recipe, out=place, resume=True, progress=watch, allow_code=allow_code)
         outputs = _outputs(load(run, allow_code=allow_code), ground.validation)
     except Interrupted:
-        raise
+        raise Interrupted(
+            f"stopped by Ctrl-C and saved in {folder}; go on with the same call, --out {folder} and --resume",
+            str(folder),
+        ) from None
     except (FailedError, UsageError, ValueError, RuntimeError, MemoryError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         write_record(place.with_name(place.name + FAILED), {"reason": reason, "facts": watch.facts})
