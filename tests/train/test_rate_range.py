@@ -43,6 +43,13 @@ def test_the_steepest_where_that_is_lower_or_nothing_diverges() -> None:
     assert found.diverged == pytest.approx(RATES[90]) and found.suggested == found.steepest < found.diverged / 10
 
 
+def test_a_fall_by_chance_among_the_first_steps_is_not_the_steepest() -> None:
+    noise = [2.0, 2.0] * 6 + [1.6, 1.6, 2.0, 2.0] * 2
+    losses = noise + [2 - 0.01 * n for n in range(40)] + [1.6 - 0.1 * n for n in range(10)] + [0.6] * 10
+    found = judged(RATES, losses, "adamw")
+    assert found.steepest is not None and found.steepest > RATES[55]
+
+
 def test_a_loss_that_is_no_number_has_diverged() -> None:
     found = judged(RATES, [2 - 0.01 * n for n in range(40)] + [math.inf], "sgd")
     assert found.diverged == RATES[40] and len(found.rates) == len(found.losses) == len(found.smoothed) == 40
@@ -63,6 +70,7 @@ def test_a_range_test_keeps_no_run_and_no_random_state(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     before = torch.get_rng_state()
     settings = {key: value for key, value in SMALL.items() if key not in ("learning_rate", "epochs")}
+    settings["wide_ngrams"] = 0
     found = learning_rate_range(source, **settings, steps=120)
     again = learning_rate_range(source, **settings, steps=120, schedule="one_cycle")
     assert found == again, "a range test is a function of its settings, the schedule left out"

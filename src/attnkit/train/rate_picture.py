@@ -30,11 +30,8 @@ def check_picture(out: str | os.PathLike[str] | None, force: bool = False) -> No
 
 def write_picture(found: RateRange, out: str | os.PathLike[str]) -> Path:
     """Draw what a range test found."""
-    marks = {
-        "suggested": found.suggested,
-        "steepest": found.steepest,
-        "lowest": found.lowest,
-        "diverged": found.diverged,
-    }
+    # A line that lies on another hides it.
+    once = found.steepest if found.steepest != found.suggested else None
+    marks = {"suggested": found.suggested, "steepest": once, "lowest": found.lowest, "diverged": found.diverged}
     known = {name: rate for name, rate in marks.items() if rate is not None}
     return draw_rates(out, found.rates, found.losses, found.smoothed, known, f"{found.optimizer}: {found.reason}")

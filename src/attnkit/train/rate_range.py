@@ -22,7 +22,9 @@ LOWEST, HIGHEST, STEPS = 1e-5, 10.0, 300
 # How much of the smoothed loss the steps before make up.
 _KEPT = 0.95
 # Steps before which a smoothed loss says little.
-_FIRST = 10
+_FIRST = 30
+# Steps on either side over which a fall is measured.
+_AROUND = 5
 # The loss is gone when it has risen above its least by all it had fallen, and by a quarter of where it began.
 _GONE = 0.25
 # Less of a fall is noise.
@@ -176,15 +178,13 @@ def judged(rates: Sequence[float], losses: Sequence[float], optimizer: str) -> R
             f"the loss was gone after {len(finite)} steps, at the rate {rates[len(finite)]:g}; begin lower"
         )
     lowest = min(known, key=lambda step: smoothed[step])
-    steepest = None
-    if smoothed[lowest] < smoothed[known[0]] - _FALL * abs(smoothed[known[0]]):
-        falls = {step: smoothed[step + 1] - smoothed[step - 1] for step in known[:-1] if step <= lowest}
-        steepest = rates[min(falls, key=lambda step: falls[step])]
+    steepest = _steepest(smoothed, known[0], lowest)
     diverged = rates[gone] if gone is not None else None
-    if diverged is not None and (steepest is None or diverged / 10 <= steepest):
+    fastest = rates[steepest] if steepest is not None else None
+    if diverged is not None and (fastest is None or diverged / 10 <= fastest):
         suggested, reason = diverged / 10, "a tenth of the rate at which the loss diverged"
-    elif steepest is not None:
-        suggested, reason = steepest, "the rate at which the loss fell fastest"
+    elif fastest is not None:
+        suggested, reason = fastest, "the rate at which the loss fell fastest"
     else:
         raise FailedError(
             f"the loss neither fell nor diverged between the rates {rates[0]:g} and {rates[len(losses) - 1]:g}; go "
@@ -195,10 +195,24 @@ def judged(rates: Sequence[float], losses: Sequence[float], optimizer: str) -> R
         list(rates[:kept]),
         list(losses[:kept]),
         smoothed[:kept],
-        steepest,
+        fastest,
         rates[lowest],
         diverged,
         suggested,
         reason,
         optimizer,
     )
+
+
+def _steepest(smoothed: Sequence[float], first: int, lowest: int) -> int | None:
+    """The step around which the smoothed loss fell most, None where it hardly fell.
+
+    The first tenth of the whole fall does not count: so early a mean is of few losses, and goes up and down by chance.
+    """
+    fall = smoothed[first] - smoothed[lowest]
+    if fall <= _FALL * abs(smoothed[first]):
+        return None
+    begun = [step for step in range(first, lowest + 1) if smoothed[step] <= smoothed[first] - fall / 10]
+    last = len(smoothed) - 1
+    falls = {step: smoothed[max(first, step - _AROUND)] - smoothed[min(lowest, last, step + _AROUND)] for step in begun}
+    return max(falls, key=lambda step: falls[step])
