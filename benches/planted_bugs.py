@@ -183,8 +183,8 @@ BUGS = [
     Bug(
         "vocabulary fitted on the test rows too",
         "train/assemble.py",
-        "settle(recipe, all_training_rows(splits.train, further), allow_code)",
-        "settle(recipe, all_training_rows([*splits.train, *splits.test], further), allow_code)",
+        "all_training_rows(splits.train, further), allow_code)",
+        "all_training_rows([*splits.train, *splits.test], further), allow_code)",
         TRAINING,
     ),
     Bug(

@@ -51,6 +51,7 @@ def test_each_task_is_learned_measured_and_named(learned: Run) -> None:
     assert (color["name"], color["select"], score["name"]) == ("colors", "accuracy", "scores")
     assert color["test"]["accuracy"]["value"] >= 0.9 and score["test"]["rmse"]["value"] < 0.8
     assert color["validation"]["accuracy"]["n"] == color["sizes"]["validation"] > 0
+    assert learned.recipe.model.wide_ngrams == 0, "it would begin from the labels of one task"
     assert "learned together with colors, scores (balance uncertainty), which chose nothing" in metrics["protocol"]
     assert [line["measure"] for line in metrics["history"]] == ["accuracy"] * len(metrics["history"])
 

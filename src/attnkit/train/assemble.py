@@ -22,6 +22,7 @@ from attnkit.train.joint import (
     Joint,
     all_training_rows,
     check_pairs,
+    for_several,
     joined,
     read_further,
     record_of,
@@ -183,7 +184,7 @@ def _settle_once(
         recipe = load_recipe(stored, allow_code=None)
         if (folder / "model" / "tokenizer.json").exists():
             return
-    choices, tokenizer = settle(recipe, all_training_rows(splits.train, further), allow_code)
+    choices, tokenizer = settle(for_several(recipe, further), all_training_rows(splits.train, further), allow_code)
     (folder / "model").mkdir(parents=True, exist_ok=True)
     Preprocessing(tokenizer, **_limits(choices.recipe)).save(folder / "model")
     if begun:

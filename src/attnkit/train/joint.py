@@ -161,6 +161,13 @@ def check_pairs(recipe: Recipe, further: Sequence[Further]) -> None:
         )
 
 
+def for_several(recipe: Recipe, further: Sequence[Further]) -> Recipe:
+    """The recipe without what begins from the labels of one task, where there are more and it was left open."""
+    if further and recipe.model.wide_ngrams == "auto":
+        return recipe.with_values({"model.wide_ngrams": 0}, allow_code=True)
+    return recipe
+
+
 def all_training_rows(main: Sequence[Example], further: Sequence[Further]) -> list[Example]:
     """The training rows of every task, on which the tokenizer is fitted."""
     return [*main, *(row for one in further for row in one.splits.train)]

@@ -8,7 +8,7 @@ from attnkit.errors import UsageError
 from attnkit.run.recipe import Recipe, dump_recipe, recipe_from_plain, save_recipe
 from attnkit.train.assemble import labeled_only, split_source
 from attnkit.train.events import Event, Say
-from attnkit.train.joint import all_training_rows, read_further
+from attnkit.train.joint import all_training_rows, for_several, read_further
 from attnkit.train.prepare import read_source
 from attnkit.train.settle import settle
 
@@ -46,7 +46,8 @@ def propose(data: str | os.PathLike[str], **overrides: object) -> Proposal:
     source = read_source(wanted, say)
     inferred = tuple(said)
     splits = labeled_only(split_source(source, wanted), say)
-    choices, _ = settle(wanted, all_training_rows(splits.train, read_further(wanted, source, say)))
+    further = read_further(wanted, source, say)
+    choices, _ = settle(for_several(wanted, further), all_training_rows(splits.train, further))
     found = {"data.text": source.schema.text, "data.label": source.schema.label, "data.kind": source.schema.kind}
     recipe = choices.recipe.with_values(found)
     reasons = {name: reason for name, begins in _BEGINS.items() if (reason := _one_of(inferred, begins))}
