@@ -1,4 +1,4 @@
-"""Fit attention to your data: build any attention, train it, see where it looks, and hold it to its laws.
+"""Fit attention to your data: build any attention, train it, tune it, see where it looks, and hold it to its laws.
 
 Every public name is fetched on first use, so that `import attnkit` costs next to nothing, and the names of
 attention, kernels and layers need torch and numpy alone.

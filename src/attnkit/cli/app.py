@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cyclopts import App, Group, Parameter
 
 from attnkit import __version__
+from attnkit.cli.augment import augment
 from attnkit.cli.check import check
 from attnkit.cli.compare import compare
 from attnkit.cli.curve import curve
@@ -32,14 +33,14 @@ from attnkit.cli.see import see
 from attnkit.cli.train import train
 from attnkit.cli.tune import tune
 
-HELP = "Fit attention to your data: train it, see where it looks, and hold it to its laws."
+HELP = "Fit attention to your data: train it, tune it, see where it looks, and hold it to its laws."
 NOTES = (
     "Each verb takes --json, and --help with examples. A wrong call ends with exit code 2, failed work with 1, "
     "a stop by Ctrl-C with 130, output into a closed pipe with 141; --debug shows the traceback."
 )
 VERBS = {
     "Begin": (quickstart, doctor),
-    "The loop": (check, init, lr, pretrain, train, tune, evaluate, predict),
+    "The loop": (check, augment, init, lr, pretrain, train, tune, evaluate, predict),
     "Finding out": (compare, curve, errors),
     "Seeing": (see, heads, explain, diff),
     "Attention": (list_, describe, laws, plan, kernels),
