@@ -185,6 +185,12 @@ def test_looks_are_brought_to_words_where_tokens_differ() -> None:
     assert cut.weights.tolist() == [1, 8, 0, 0] and cut.owner.tolist() == [0, 1, 1, 1]
     same = looks(example, words, ours, words, ours, [torch.ones(7)], "t")[0]
     assert same.owner.tolist() == list(range(7)) and same.weights.tolist() == [1] * 7
+    merged = Preprocessing(fit("bpe", [text] * 5, vocabulary_size=400, min_count=2), 100)
+    ends = [end for _, end in merged.tokenizer.offsets(text)]
+    assert any(text[start] == " " != text[end - 1] for start, end in merged.tokenizer.offsets(text))
+    whole = looks(example, words, ours, merged, merged.encode([text]), [torch.ones(7)], "t")[0]
+    assert whole.owner.tolist() == [4 if text[end - 1] == " " else len(text[:end].split()) - 1 for end in ends]
+    assert float(whole.weights.sum()) == 7
     pair = [Example(text, "b", "x", "f", 1)]
     with pytest.raises(UsageError, match="cuts pairs of texts into other tokens"):
         looks(pair, chars, theirs, words, ours, [torch.ones(len(theirs[0]))], "t")

@@ -20,7 +20,7 @@ from attnkit.model.build import Classifier, build_model
 from attnkit.model.settings import ModelSettings
 from attnkit.run.log import read_log
 from attnkit.run.recipe import Recipe
-from attnkit.train import load, single, train
+from attnkit.train import assemble, load, train
 from attnkit.train.choices import Choices
 from attnkit.train.choose_batches import choose_batches
 from attnkit.train.loop import predict_logits
@@ -230,7 +230,7 @@ def test_numbers_that_stop_being_numbers_are_found_in_packed_steps_too(
             model.get_parameter("encoder.layers.1.wide.0.weight").fill_(3e38)
         return model
 
-    monkeypatch.setattr(single, "build_model", overflowing)
+    monkeypatch.setattr(assemble, "build_model", overflowing)
     with pytest.raises(FailedError, match=r"non-finite output is encoder\.layers\.1\.wide"):
         train(small_data(tmp_path), out=tmp_path / "run", **PACKED)
 
