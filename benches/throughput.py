@@ -289,8 +289,8 @@ def difference(bench: Bench) -> tuple[float, float]:
 def ratio(rounds: list[Turns], name: str) -> Ratio:
     """Our real tokens a processor second over theirs, all rounds together, with half its 95 % interval over steps.
 
-    The steps of each side are resampled. Batches of like length differ more than the rounds they make up do, so that for
-    them the interval is wider than need be.
+    The steps of each side are resampled. Batches of like length differ more than the rounds they make up do: for them
+    the interval is wider than need be.
     """
     draw = np.random.default_rng(0)
     drawn = []

@@ -12,7 +12,7 @@ from attnkit.compare import compare
 from attnkit.compare.info import explain_compared
 from attnkit.errors import FailedError, UsageError
 from attnkit.run.directory import Run
-from attnkit.run.record import read_record
+from attnkit.run.record import read_record, write_record
 from attnkit.train.interrupt import Interrupted
 from tests.train.small import SMALL, sentences, small_data, split_data, write_csv
 
@@ -80,6 +80,10 @@ def test_going_on_trains_nothing_twice_and_another_plan_is_refused(done: Any, mo
     same: dict[str, Any] = {"mechanisms": ["additive", "dot", "cosine"], "seeds": 2, "out": out, **SETTINGS}
     again = compare(data, **same, resume=True)
     assert again.record == done.record
+    plan = read_record(out / "plan.json")
+    del plan["recipe"]["train"]["batch_growth"]
+    write_record(out / "plan.json", {name: value for name, value in plan.items() if name != "format"})
+    assert compare(data, **same, resume=True).record == done.record, "a field that is new has its default"
     with pytest.raises(UsageError, match="already exists"):
         compare(data, **same)
     with pytest.raises(UsageError, match="another seeds"):
@@ -159,6 +163,7 @@ def test_ablations_stand_beside_the_recipe(tmp_path: Path) -> None:
         ({"mechanisms": ["additive", "dot"], "ablate": ["dropout=0"]}, "one of the two"),
         ({"mechanisms": ["additive", "dot"], "seeds": 0}, "from 1 to 1000"),
         ({"mechanisms": ["additive", "dot"], "folds": 3}, "evaluate.folds"),
+        ({"mechanisms": ["additive", "dot"], "also": ("other.csv",)}, "tasks.also"),
         ({"mechanisms": ["additive", "dot"], "pooling": "cosine"}, "model.pooling is what the mechanisms change"),
         ({"mechanisms": ["additive", "image"]}, "did you mean"),
         ({"ablate": ["width=7+encoder=bilstm"]}, "width=7.encoder=bilstm cannot be trained here: .*even"),

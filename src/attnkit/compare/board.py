@@ -128,13 +128,15 @@ def protocol(ground: Ground, seeds: Sequence[int], part: str, rows: int) -> str:
     chosen = (
         "by which each training chose its epoch as well" if part == "validation" else "read once, after all training"
     )
+    # Which rows a share holds depends on the seed, and on nothing else.
+    drawn = f" (a share of {recipe.data.train_share:g}, drawn by each seed)" if recipe.data.train_share < 1 else ""
     resampling = (
         f"rows and seeds resampled independently, {max(1, len(seeds) - 1)} of {len(seeds)} seeds each time"
         if len(seeds) > 1
         else "rows resampled; one seed says nothing of another"
     )
     return (
-        f"{len(ground.train):,} training rows and {rows:,} {part} rows ({chosen}), the same for all, split seed "
+        f"{len(ground.train):,} training rows{drawn} and {rows:,} {part} rows ({chosen}), the same for all, split seed "
         f"{recipe.data.split_seed}; training seeds {', '.join(map(str, seeds))}, the same for all; {budget}; 95 % "
         f"percentile bootstrap of paired differences, {resampling}; p-values adjusted by Holm's method"
     )

@@ -43,10 +43,12 @@ class Ground:
 def lay_ground(wanted: Recipe, say: Say, allow_code: bool = False) -> Ground:
     """Read, check, split and settle once.
 
-    Raises: UsageError where data or recipe are wrong, or the recipe cross-validates.
+    Raises: UsageError where data or recipe are wrong, or the recipe cross-validates or has several tasks.
     """
     if wanted.evaluate.folds:
         raise UsageError("arms are compared on one validation split over several seeds; leave evaluate.folds out")
+    if wanted.tasks.also:
+        raise UsageError("arms are compared on one task; leave tasks.also out")
     wanted = wanted.with_values({"evaluate.read_test": True, "evaluate.baselines": False}, allow_code=allow_code)
     source = read_source(wanted, say)
     check_source(source.examples(), source.schema, say)

@@ -10,6 +10,7 @@ from typing import Any
 
 from attnkit.errors import UsageError
 from attnkit.run.lock import locked
+from attnkit.run.recipe import recipe_from_plain
 from attnkit.run.record import read_record, write_record
 
 PLAN, RESULTS, REPORT = "plan.json", "results.json", "report.html"
@@ -55,7 +56,9 @@ def begun(folder: Path, plan: Mapping[str, Any]) -> Iterator[None]:
     with locked(folder):
         path = folder / PLAN
         if path.exists():
-            before = {name: value for name, value in read_record(path).items() if name != "format"}
+            before = read_record(path)
+            # Fields that are new since then have their defaults.
+            before["recipe"] = recipe_from_plain(before.get("recipe", {}), str(path), allow_code=None).to_plain()
             other = [name for name in plan if plan[name] != before.get(name)]
             if other:
                 raise UsageError(
