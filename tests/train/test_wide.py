@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,9 @@ from attnkit.layers import tapped
 from attnkit.model.naive_bayes import count_ngrams, fit
 from attnkit.model.ngram_rows import NgramRows, shares
 from attnkit.model.wide import WideNgrams
+from attnkit.train import load, train
+from tests.train.small import SMALL, small_data
+from tests.train.test_resume import Crash, assert_same_end, stop_at
 
 V = 12
 TEXTS = st.lists(st.lists(st.integers(0, V - 1), max_size=8), min_size=1, max_size=6)
@@ -156,3 +160,17 @@ def test_autocast_changes_nothing() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         low = wide(*inputs)
     assert torch.equal(low, wide(*inputs))
+
+
+def test_a_run_counts_its_n_grams_resumes_bit_equal_and_is_loaded_with_them(tmp_path: Path) -> None:
+    data = small_data(tmp_path)
+    settings = {**SMALL, "encoder": "none", "wide_ngrams": 2, "ema_decay": 0.5}
+    whole = train(data, out=tmp_path / "whole", **settings)
+    with pytest.raises(Crash):
+        train(data, out=tmp_path / "run", progress=stop_at(5), **settings)
+    assert_same_end(train(data, out=tmp_path / "run", resume=True, **settings).path, whole.path)
+    rows = load(whole).network.wide.features.rows  # type: ignore[union-attr]
+    assert whole.recipe.model.wide_rows == len(rows.keys) > 1
+    assert (rows.keys[:-1] < rows.keys[1:]).all() and rows.keys[-1] < 2**62
+    said = load(whole).predict(["a lovely film", "the plot was awful"])
+    assert [one.label for one in said] == ["pos", "neg"]
