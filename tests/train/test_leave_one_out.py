@@ -67,6 +67,18 @@ def test_nothing_is_left_out_behind_the_block_in_use_or_of_other_tasks() -> None
         assert torch.equal(wide(ids, keep), whole)
 
 
+def test_nothing_is_left_out_where_the_recipe_says_so() -> None:
+    wide = WideNgrams(NgramRows(V, 20, 2), 3, 0.0, leave_one_out=False).train()
+    fit(wide, ITEMS, TARGETS, "single", min_texts=1, smoothing=M)
+    inputs = collate(ITEMS)
+    plain = wide(*inputs)
+    with left_out(wide, TARGETS, TASK):
+        assert torch.equal(wide(*inputs), plain)
+    usual = fitted().train()
+    with left_out(usual, TARGETS, TASK):
+        assert not torch.equal(usual(*inputs), plain)
+
+
 def test_packed_texts_leave_out_the_same() -> None:
     wide = fitted().train()
     padded, (ids, lengths) = collate(ITEMS), pack(ITEMS)

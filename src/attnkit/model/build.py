@@ -78,7 +78,7 @@ def build_wide(settings: ModelSettings, vocabulary_size: int, outputs: int) -> W
     if not longest:
         return None
     rows = NgramRows(vocabulary_size, chosen(settings.wide_rows) if longest > 1 else 1, longest)
-    return WideNgrams(rows, outputs, settings.wide_dropout)
+    return WideNgrams(rows, outputs, settings.wide_dropout, settings.wide_leave_one_out)
 
 
 def build_encoder(settings: ModelSettings, input_width: int, allow_code: bool = False) -> nn.Module | None:

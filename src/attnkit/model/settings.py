@@ -88,6 +88,9 @@ class ModelSettings(Section):
         "auto", description="texts of no class that each n-gram is thought to have stood in besides"
     )
     wide_dropout: Share = Field(0.5, description="share of a text's n-grams that the wide branch misses while training")
+    wide_leave_one_out: bool = Field(
+        True, description="while training, take each text out of what the wide branch counted (texts of one class)"
+    )
     branch_dropout: Annotated[float, Field(ge=0, le=0.5)] | Auto = Field(
         "auto",
         description="share of the texts of a batch that the deep branch answers alone while training, and of those "

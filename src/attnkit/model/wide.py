@@ -37,10 +37,10 @@ class NgramFeatures(nn.Module):
     share: Tensor
     least: Tensor
 
-    def __init__(self, rows: NgramRows, outputs: int, dropout: float) -> None:
+    def __init__(self, rows: NgramRows, outputs: int, dropout: float, leave_one_out: bool = True) -> None:
         super().__init__()
         count = rows.vocabulary_size + len(rows.keys)
-        self.rows, self.dropout = rows, dropout
+        self.rows, self.dropout, self.leave_one_out = rows, dropout, leave_one_out
         self.register_buffer("ratio", torch.zeros(count, outputs))
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("share", torch.ones(outputs))
@@ -88,9 +88,9 @@ class WideNgrams(Tappable):
     Cost: N (C + 1) numbers a word are looked up.
     """
 
-    def __init__(self, rows: NgramRows, outputs: int, dropout: float) -> None:
+    def __init__(self, rows: NgramRows, outputs: int, dropout: float, leave_one_out: bool = True) -> None:
         super().__init__()
-        self.features = NgramFeatures(rows, outputs, dropout)
+        self.features = NgramFeatures(rows, outputs, dropout, leave_one_out)
         self.longest, self.outputs = rows.longest, outputs
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.spec = SPEC

@@ -13,10 +13,14 @@ from attnkit.task.base import Task
 def left_out(model: nn.Module, targets: Tensor | None, task: Task) -> Iterator[None]:
     """Within, the wide branch of `model` takes each text of the batch, of `targets` (B,), out of what it counted.
 
-    Only where a text has one class: nothing is done otherwise, or where there is no wide branch. Without targets
+    Only where a text has one class and the branch leaves out: nothing is done otherwise. Without targets
     nothing is taken out, which is so before and after.
     """
-    branches = [part for part in model.modules() if isinstance(part, NgramFeatures)] if task.kind == "single" else []
+    branches = [
+        part
+        for part in model.modules()
+        if isinstance(part, NgramFeatures) and part.leave_one_out and task.kind == "single"
+    ]
     before = [branch.own_B for branch in branches]
     for branch in branches:
         branch.own_B = targets
