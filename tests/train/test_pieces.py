@@ -13,7 +13,7 @@ from attnkit.errors import FailedError, UsageError
 from attnkit.run.checkpoint import load_checkpoint, read_tensors
 from attnkit.run.log import read_log
 from attnkit.run.recipe import Recipe
-from attnkit.train import fit_batch, train
+from attnkit.train import fit_batch, train, update
 from attnkit.train.choices import Choices
 from attnkit.train.events import Event
 from attnkit.train.fit_batch import choose_fitting_rows, trials
@@ -71,11 +71,22 @@ def test_pieces_of_unequal_sizes_add_up_to_the_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_low_precisions_learn_what_float32_learns(tmp_path: Path, precision: str) -> None:
+def test_low_precisions_learn_what_float32_learns(
+    tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsed, rehearsals = Update.rehearse, []
+
+    def watched(one: Update) -> None:
+        before = torch.get_rng_state()
+        rehearsals.append(rehearsed(one))
+        assert torch.equal(torch.get_rng_state(), before)
+        assert all(parameter.grad is None for parameter in one.model.parameters())
+
+    monkeypatch.setattr(Update, "rehearse", watched)
     losses = run(tmp_path, precision=precision, epochs=5, **QUIET)
     (tmp_path / "exact").mkdir()
     exact = run(tmp_path / "exact", epochs=5, **QUIET)
-    assert losses != exact and losses[:8] == pytest.approx(exact[:8], abs=0.05)
+    assert len(rehearsals) == 1 and losses != exact and losses[:8] == pytest.approx(exact[:8], abs=0.05)
     assert sum(losses[-8:]) < sum(losses[:8])
 
 
@@ -83,16 +94,16 @@ def test_a_scale_that_overflows_costs_a_step_and_no_run(tmp_path: Path, monkeypa
     scales: list[float] = []
     made, taken = Update.__init__, Update.__call__
 
-    def large(update: Update, *parts: Any) -> None:
-        made(update, *parts)
-        update.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    def large(one: Update, *parts: Any) -> None:
+        made(one, *parts)
+        one.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
 
-    def watched(update: Update, *what: Any) -> float:
-        before = [parameter.detach().clone() for parameter in update.model.parameters()]
-        scales.append(update.scaler.get_scale())
-        value = taken(update, *what)
-        moved = any(not torch.equal(old, new) for old, new in zip(before, update.model.parameters(), strict=True))
-        assert moved is (update.scaler.get_scale() >= scales[-1])
+    def watched(one: Update, *what: Any) -> float:
+        before = [parameter.detach().clone() for parameter in one.model.parameters()]
+        scales.append(one.scaler.get_scale())
+        value = taken(one, *what)
+        moved = any(not torch.equal(old, new) for old, new in zip(before, one.model.parameters(), strict=True))
+        assert moved is (one.scaler.get_scale() >= scales[-1])
         return value
 
     monkeypatch.setattr(Update, "__init__", large)
@@ -102,7 +113,7 @@ def test_a_scale_that_overflows_costs_a_step_and_no_run(tmp_path: Path, monkeypa
     assert all(loss == loss for loss in losses)
 
 
-def test_a_scaled_run_goes_on_bit_equal(tmp_path: Path) -> None:
+def test_a_scaled_run_goes_on_bit_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Crash(Exception):
         pass
 
@@ -110,12 +121,15 @@ def test_a_scaled_run_goes_on_bit_equal(tmp_path: Path) -> None:
         if event.kind == "step" and event.values["step"] == 5:
             raise Crash
 
+    # So large a scale overflows at each of the first steps, and is another one at each.
+    monkeypatch.setattr(update, "make_scaler", lambda precision: torch.amp.GradScaler("cpu", init_scale=2.0**60))
     settings = {**SMALL, "encoder": "transformer", "heads": 2, "precision": "float16", "checkpoint_every_steps": 2}
+    settings["epochs"] = 8
     source = small_data(tmp_path)
     with pytest.raises(Crash):
         train(source, out=tmp_path / "run", progress=crash, **settings)
     kept = load_checkpoint(tmp_path / "run.partial" / "checkpoint.safetensors").facts["scaler"]
-    assert kept["scale"] > 0 and kept["_growth_tracker"] >= 0
+    assert kept["scale"] == 2.0**56
     train(source, out=tmp_path / "run", resume=True, **settings)
     train(source, out=tmp_path / "whole", **settings)
     one, two = (read_tensors(tmp_path / name / "model" / "weights.safetensors")[0] for name in ("run", "whole"))
