@@ -186,14 +186,19 @@ def _fixed(setting: dict[str, Any]) -> dict[str, Any]:
     return {**kept, **setting}
 
 
-def test_the_setting_without_tuning_goes_first_and_is_never_pruned(tmp_path: Path) -> None:
+def test_the_setting_without_tuning_goes_first_and_is_never_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+
+    monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: True)
     space = {"learning_rate": {"low": 0.0001, "high": 0.05, "log": True}, "dropout": {"low": 0.0, "high": 0.9}}
-    settings = {**SETTINGS, "space": space, "learning_rate": "auto", "pruner": "halving"}
+    settings = {**SETTINGS, "space": space, "learning_rate": "auto"}
     del settings["dropout"]
     study = tune(data(tmp_path), out=tmp_path / "study", trials=3, final=False, **settings)
+    assert [line["state"] for line in study.trials] == ["complete", "pruned", "pruned"]
     first = study.trials[0]
-    assert first["default"] and first["state"] == "complete"
-    assert first["setting"]["train.learning_rate"] == 0.002
+    assert first["default"] and first["setting"]["train.learning_rate"] == 0.002
     assert study.leaderboard["default"] == 0
 
 
