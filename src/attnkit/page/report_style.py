@@ -6,7 +6,8 @@ from html import escape
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
-h1,h2,td,th,li,p{overflow-wrap:break-word}h2{margin-top:2.2rem}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
+body{overflow-wrap:anywhere}.scroll{overflow-wrap:normal}h2{margin-top:2.2rem}
+table{border-collapse:collapse;margin:.5rem 0 1.5rem}
 td,th{padding:.25rem .7rem;text-align:left;vertical-align:top;border-bottom:1px solid #ddd}
 .cell{text-align:right;min-width:2.2rem}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .big{font-size:2.2rem;line-height:1.2;font-weight:600;margin:.2rem 0}
