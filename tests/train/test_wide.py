@@ -13,10 +13,16 @@ from torch import Tensor
 from attnkit.data.batches import collate, pack
 from attnkit.kernels.packed import Pieces
 from attnkit.layers import tapped
+from attnkit.model.build import build_model
+from attnkit.model.classifier import TextClassifier
 from attnkit.model.naive_bayes import count_ngrams, fit
 from attnkit.model.ngram_rows import NgramRows, shares
+from attnkit.model.settings import ModelSettings
 from attnkit.model.wide import WideNgrams
+from attnkit.run.recipe import Recipe
+from attnkit.task.single_label import SingleLabel
 from attnkit.train import load, train
+from attnkit.train.objective import Batch, Objective
 from tests.train.small import SMALL, small_data
 from tests.train.test_resume import Crash, assert_same_end, stop_at
 
@@ -152,6 +158,21 @@ def test_what_the_map_shows_of_a_word_is_the_weight_of_the_n_grams_that_end_ther
     with tapped(wide) as calls:
         wide(ids, keep)
     assert torch.allclose(calls[0].matrix().flatten(), weights / weights.sum(), atol=1e-6)
+
+
+def test_mixed_texts_are_answered_by_what_the_other_rows_say() -> None:
+    items = [[3, 4, 5], [4, 5, 6], [3, 6]]
+    usual = {"embedding_width": 4, "width": 4, "hierarchical": False, "beside": [], "ngrams": 0, "words_beside": False}
+    noise = dict.fromkeys(("dropout", "embedding_dropout", "word_dropout", "branch_dropout"), 0.0)
+    settings = {"encoder": "none", "wide_ngrams": 1, "wide_rows": 1, **usual, **noise}
+    network = build_model(ModelSettings.model_validate(settings), V, 2)
+    assert isinstance(network, TextClassifier) and network.wide is not None
+    seen: list[Tensor | None] = []
+    network.wide.features.register_forward_pre_hook(lambda module, given: seen.append(module.own_B))
+    objective = Objective(SingleLabel(("a", "b")), Recipe().with_values({"mixup": 0.5}), labels(3))
+    objective(network.train(), Batch(collate(items), labels(3)))
+    assert len(seen) == 1 and seen[0] is not None and torch.equal(seen[0], labels(3))
+    assert network.wide.features.own_B is None
 
 
 def test_autocast_changes_nothing() -> None:

@@ -57,23 +57,20 @@ class Objective:
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean over the rows of `batch`, a scalar that can be differentiated."""
         settings = self.settings
-        if settings.mixup:
-            loss = mixed_loss(model, batch.inputs, settings.mixup, lambda z, rows: self._loss(z, batch, rows))
-        else:
-            loss = self._unmixed(model, batch)
+        with left_out(model, batch.targets, self.task):
+            if settings.mixup:
+                loss = mixed_loss(model, batch.inputs, settings.mixup, lambda z, rows: self._loss(z, batch, rows))
+            else:
+                loss = self._unmixed(model, batch)
         if settings.l1 or settings.l2:
             loss = loss + size_penalty(model, settings.l1, settings.l2)
         return loss
 
     def _unmixed(self, model: nn.Module, batch: Batch) -> Tensor:
         if self.settings.adversarial == "none":
-            with self._inside(model, batch) as terms, left_out(model, batch.targets, self.task):
+            with self._inside(model, batch) as terms:
                 logits = _wide(model(*batch.inputs))
             return _with(terms, self._loss(logits, batch))
-        with left_out(model, batch.targets, self.task):
-            return self._moved(model, batch)
-
-    def _moved(self, model: nn.Module, batch: Batch) -> Tensor:
         words = Words(model, batch.inputs)
         start = words.zeros().requires_grad_()
         with self._inside(model, batch) as terms:
