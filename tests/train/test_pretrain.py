@@ -160,7 +160,7 @@ def test_what_would_see_the_words_it_predicts_is_refused() -> None:
         ({"encoder": "none", "language": "masked"}, "set model.encoder"),
         ({"encoder": "bilstm", "language": "causal", "layers": 2}, "set model.layers = 1"),
         ({"encoder": "transformer", "language": "causal", "attention": "rope"}, 'set model.attention = "llama"'),
-        ({"encoder": "bilstm", "language": "masked", "ngrams": 2}, "leave hierarchical and ngrams out"),
+        ({"encoder": "bilstm", "language": "masked", "ngrams": 2}, "leave hierarchical, ngrams and wide_ngrams out"),
     ):
         KINDS["refused"] = change
         try:
@@ -257,7 +257,9 @@ def test_what_belongs_to_labels_is_refused_and_leaves_nothing(tmp_path: Path) ->
         ({"folds": 3, "read_test": True}, "evaluate.folds is for labels"),
         ({"baselines": True}, "evaluate.baselines is for labels"),
         ({"class_weights": True}, "words are predicted; leave class weights out"),
-        ({"hierarchical": True}, "leave hierarchical and ngrams out"),
+        ({"hierarchical": True}, "leave hierarchical, ngrams and wide_ngrams out"),
+        ({"wide_ngrams": 2}, "leave hierarchical, ngrams and wide_ngrams out"),
+        ({"mixup": 0.2}, "regularize.mixup is about the predictions"),
         ({"text": "nothing"}, "no column 'nothing'"),
     ):
         with pytest.raises(UsageError, match=sentence):

@@ -95,6 +95,8 @@ def test_without_unfreezing_nothing_is_freed_and_a_name_may_free_the_rest() -> N
     freezing = Freezing(model, StartSettings(freeze=("encoder.0",)))
     assert freezing.at(0) > 0 and freezing.at(100) == 0
     assert learning(model) == {0, 2, 3, 4}
+    with pytest.raises(UsageError, match="nothing is frozen"):
+        Freezing(bert(), StartSettings(unfreeze_epochs=1.0))
     with pytest.raises(UsageError, match="leaves nothing to learn"):
         Freezing(bert(), StartSettings(freeze=("embedding", "encoder", "pooling", "head")))
 

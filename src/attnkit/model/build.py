@@ -47,8 +47,10 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
             raise ValueError("bert reads whole texts, with places of its own; set model.hierarchical = false")
         places = BertPlaces(embedding_width, positions=settings.positions, sides=settings.sides)
     if settings.language != "none":
-        if chosen(settings.hierarchical) or chosen(settings.ngrams) > 1:
-            raise ValueError("words are predicted in whole texts of single words; leave hierarchical and ngrams out")
+        if chosen(settings.hierarchical) or chosen(settings.ngrams) > 1 or settings.wide_ngrams not in (0, "auto"):
+            raise ValueError(
+                "words are predicted in whole texts of single words; leave hierarchical, ngrams and wide_ngrams out"
+            )
         return LanguageModel(embedding, encoder, width, settings.language, places)
     words_beside = encoder is not None and chosen(settings.words_beside) and not chosen(settings.hierarchical)
     read_width = (width if encoder is not None else 0) + (embedding_width if words_beside or encoder is None else 0)

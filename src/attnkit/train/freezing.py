@@ -18,7 +18,8 @@ class Freezing:
     What the recipe freezes gets no gradient, and so no state in the optimizer. With `unfreeze_epochs` u, after k u
     epochs the k uppermost of the frozen depths learn too.
 
-    Raises: UsageError where a name stands for nothing in `model`, or nothing would be left to learn.
+    Raises: UsageError where a name stands for nothing in `model`, nothing would be left to learn, or nothing is frozen
+        that could be freed.
     Source: Howard and Ruder (2018), section 3.3 (gradual unfreezing).
     """
 
@@ -29,6 +30,11 @@ class Freezing:
         self.frozen = {name: self.depth[name] for name in frozen}
         if self.frozen and len(self.frozen) == len(self.depth):
             raise UsageError(f"start.freeze = {list(settings.freeze)} leaves nothing to learn; free the head")
+        if self.every and not self.frozen:
+            raise UsageError(
+                f"start.unfreeze_epochs = {self.every:g} frees what start.freeze holds, and nothing is frozen; name "
+                "it, or leave that out"
+            )
         self.order = sorted(set(self.frozen.values()), reverse=True)
         self.freed = -1
 

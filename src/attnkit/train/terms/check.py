@@ -27,7 +27,28 @@ def check_terms(recipe: Recipe) -> None:
     idle = next((name for name in type(recipe.distill).model_fields if _given(recipe.distill, name)), None)
     if idle and not recipe.distill.teacher:
         raise UsageError(f"distill.{idle} is given and there is no teacher; name a run with distill.teacher")
+    if recipe.distill.teacher and not (
+        recipe.distill.distill_weight or recipe.distill.hidden_weight or recipe.distill.attention_weight
+    ):
+        raise UsageError(
+            "distill.teacher is given and nothing of it is imitated; set distill.distill_weight, hidden_weight or "
+            "attention_weight above 0"
+        )
+    if recipe.model.language != "none":
+        _check_words(recipe)
     _check_together(recipe)
+
+
+def _check_words(recipe: Recipe) -> None:
+    of_labels = {
+        "regularize.mixup": recipe.regularize.mixup > 0,
+        "regularize.adversarial = vat": recipe.regularize.adversarial == "vat",
+        "distill.teacher": bool(recipe.distill.teacher),
+    }
+    if given := next((name for name, on in of_labels.items() if on), None):
+        raise UsageError(
+            f"{given} is about the predictions of a text, and a language model predicts words; leave it out"
+        )
 
 
 def _check_adversarial(settings: RegularizeSettings) -> None:
