@@ -12,7 +12,7 @@ from attnkit.data.examples import Example
 from attnkit.data.tokens import fit
 from attnkit.errors import UsageError
 from attnkit.run.log import read_log
-from attnkit.run.record import file_sha256, read_record
+from attnkit.run.record import file_sha256, read_record, write_record
 from attnkit.task.base import Task
 from attnkit.task.multi_label import MultiLabel
 from attnkit.task.score import Score
@@ -236,6 +236,12 @@ def test_a_resumed_student_is_bit_equal(teacher: Path, tmp_path: Path) -> None:
     train(source, out=tmp_path / "whole", **settings)
     with pytest.raises(Crash):
         train(source, out=tmp_path / "run", resume=True, progress=stop_at(7), **settings)
+    record = tmp_path / "run.partial" / "teacher"
+    true = record.read_text("utf-8")
+    write_record(record, {"teachers": [{**read_record(record)["teachers"][0], "weights_sha256": "0" * 64}]})
+    with pytest.raises(UsageError, match="changed since the run was begun"):
+        train(source, out=tmp_path / "run", resume=True, **settings)
+    record.write_text(true, "utf-8")
     torch.manual_seed(9)
     train(source, out=tmp_path / "run", resume=True, **settings)
     assert_same_end(tmp_path / "run", tmp_path / "whole")
@@ -271,6 +277,10 @@ def test_a_teacher_that_saw_the_held_out_rows_is_told_of(teacher: Path, tmp_path
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({"teacher": "x", "distill_weight": 0.0}, "nothing of it is imitated"),
+        ({"teacher": "x", "language": "masked"}, "predicts words"),
+        ({"mixup": 0.2, "language": "masked"}, "regularize.mixup is about"),
+        ({"adversarial": "vat", "language": "causal"}, "vat is about"),
         ({"temperature": 3.0}, "distill.temperature is given and there is no teacher"),
         ({"teacher": "x", "hidden_weight": 1.0, "mixup": 0.2}, "regularize.mixup mixes them"),
         ({"teacher": "x", "attention_weight": 1.0, "augment": 0.1, "swap": 0.1}, "augment.augment alters it"),

@@ -13,7 +13,7 @@ from attnkit.data.split import Splits, split_ids
 from attnkit.errors import UsageError
 from attnkit.layers import Seen, tapped
 from attnkit.run.directory import Run
-from attnkit.run.record import file_sha256, write_record
+from attnkit.run.record import file_sha256, read_record, write_record
 from attnkit.run.sections_learning import DistillSettings
 from attnkit.task.base import Task
 from attnkit.task.score import Score
@@ -43,7 +43,8 @@ def teach(
 
     Logits are the mean over teachers. The run at `root` records who they were. None where there is no teacher.
 
-    Raises: UsageError where a teacher is missing, predicts something else, or cannot show what is to be imitated.
+    Raises: UsageError where a teacher is missing, changed since the run was begun, predicts something else, or cannot
+        show what is to be imitated.
     """
     if not settings.teacher:
         return None
@@ -140,4 +141,17 @@ def _pooled(seen: Sequence[Seen]) -> Tensor:
 def _record(root: Path, paths: Sequence[str]) -> None:
     weights = {path: Path(path) / "model" / "weights.safetensors" for path in paths}
     told = [{"path": str(Path(path).absolute()), "weights_sha256": file_sha256(weights[path])} for path in paths]
-    current().lead(lambda: write_record(root / TEACHER, {"teachers": told}))
+
+    def record() -> None:
+        place = root / TEACHER
+        if place.exists():
+            before = [one["weights_sha256"] for one in read_record(place)["teachers"]]
+            if before != [one["weights_sha256"] for one in told]:
+                raise UsageError(
+                    f"the teacher of {root} changed since the run was begun; put it back, or train anew without "
+                    "--resume"
+                )
+        else:
+            write_record(place, {"teachers": told})
+
+    current().lead(record)
