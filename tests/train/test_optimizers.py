@@ -189,6 +189,9 @@ def test_the_rate_is_chosen_for_the_optimizer_and_the_rise_for_one_cycle() -> No
     )
     choose_training(choices, 500)
     assert choices.recipe.train.learning_rate == USUAL_RATES["sgd"] and choices.recipe.train.warmup_steps == 60
+    timed = Choices(Recipe().with_values({"schedule": "one_cycle", "minutes": 1.0, "batch_rows": 10}))
+    with pytest.raises(UsageError, match=r"under train\.minutes their number is not known"):
+        choose_training(timed, 500)
 
 
 @pytest.mark.parametrize("case", FORMULAS)

@@ -1,5 +1,6 @@
 """How long training goes on and how fast, from how many steps an epoch has and what the preset and the time allow."""
 
+from attnkit.errors import UsageError
 from attnkit.model.settings import chosen
 from attnkit.train.choices import Choices
 from attnkit.train.optimizers import USUAL_RATES
@@ -13,7 +14,10 @@ AS_LONG_AS_TIME_LASTS = 1_000_000
 
 
 def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
-    """Settle the optimization of `rows` training texts of `classes` classes."""
+    """Settle the optimization of `rows` training texts of `classes` classes.
+
+    Raises: UsageError where a one_cycle schedule is to rise over a share of steps whose number time decides.
+    """
     preset = PRESETS[choices.recipe.train.preset]
     batch = choices.recipe.train.batch_rows
     steps = -(-rows // int(batch)) if batch != "auto" else 1
@@ -33,6 +37,11 @@ def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
     )
     choices.settle("train.learning_rate", USUAL_RATES[name], reason)
     if choices.recipe.train.schedule == "one_cycle":
+        if choices.recipe.train.minutes and choices.recipe.train.warmup_steps == "auto":
+            raise UsageError(
+                "one_cycle rises over a share of all steps, and under train.minutes their number is not known before; "
+                "give train.warmup_steps, or another schedule"
+            )
         choices.settle("train.warmup_steps", round(0.3 * steps * chosen(choices.recipe.train.epochs)), "a cycle's rise")
     choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")
     choices.settle("train.ema_decay", 0.0, "the weights of the best epoch are kept as they are")
