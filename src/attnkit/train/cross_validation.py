@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def cross_validate(
         place = folder if number == 1 else folder / "folds" / f"{number:02d}"
         kept = folder / "folds" / f"{number:02d}.safetensors"
         if processes.lead(kept.exists):
-            earlier_seconds += load_checkpoint(kept).facts["seconds"]
+            seconds = load_checkpoint(kept).facts["seconds"]
+            earlier_seconds += seconds
+            budget = replace(budget, spent=budget.spent + seconds) if budget is not None else None
         else:
             started = time.monotonic()
             place.mkdir(parents=True, exist_ok=True)

@@ -152,7 +152,7 @@ class Loop:
         if self.budget is None:
             return None
         if self.earlier_seconds:
-            self.budget = replace(self.budget, spent=self.earlier_seconds)
+            self.budget = replace(self.budget, spent=self.budget.spent + self.earlier_seconds)
         some = list(self.validation.items)[:: max(1, len(self.validation) // 200)]
         begun = self.clock()
         predict_logits(self.model, self.prepare, some, processes=self.processes)

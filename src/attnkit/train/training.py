@@ -25,7 +25,7 @@ from attnkit.train.events import Listener, Say
 from attnkit.train.finish import write_results
 from attnkit.train.interrupt import CtrlC, Interrupted
 from attnkit.train.parallel.launch import check_processes, launch
-from attnkit.train.parallel.processes import Processes, joined, launched
+from attnkit.train.parallel.processes import Processes, current, joined, launched
 from attnkit.train.prepare import Source, check_source, read_source
 from attnkit.train.presets import PRESET_FIELDS
 from attnkit.train.single import train_once
@@ -226,6 +226,9 @@ def _refuse_others(stored: Recipe, wanted: Recipe, given: Fields, folder: Path) 
     begun, now = stored.to_plain(), wanted.to_plain()
     for section, name in sorted(given - {("data", "path")}):
         value, before = now[section][name], begun[section][name]
+        if name == "accumulate" and value == 1:
+            # As it is settled for several processes: a piece each.
+            value = current().size
         if value not in ("auto", before):
             raise UsageError(
                 f"{folder} was begun with {name} = {before!r} and cannot go on with {value!r}; "
