@@ -120,6 +120,8 @@ def test_the_default_space_is_sound_and_holds_the_default(encoder: str) -> None:
     operator = "model.attention" if encoder == "transformer" else "model.pooling"
     assert operator in space.axes
     assert "model.width" not in default_space(settled, 1000, {"model.width"})
+    begun = default_space(settled.with_values({"start_from": "runs/words"}), 1000)
+    assert not {"model.width", "model.layers", operator} & begun.keys(), "weights that are taken over fit one network"
 
 
 def test_the_default_space_asks_for_no_batch_larger_than_the_data() -> None:

@@ -43,10 +43,13 @@ class Ground:
 def lay_ground(wanted: Recipe, say: Say, allow_code: bool = False) -> Ground:
     """Read, check, split and settle once.
 
-    Raises: UsageError where data or recipe are wrong, or the recipe cross-validates or has several tasks.
+    Raises: UsageError where data or recipe are wrong, or the recipe cross-validates, has several tasks or predicts
+        words.
     """
     if wanted.evaluate.folds:
         raise UsageError("arms are compared on one validation split over several seeds; leave evaluate.folds out")
+    if wanted.model.language != "none":
+        raise UsageError("arms are compared by labels, and model.language predicts words; leave it out")
     if wanted.tasks.also:
         raise UsageError("arms are compared on one task; leave tasks.also out")
     wanted = wanted.with_values({"evaluate.read_test": True, "evaluate.baselines": False}, allow_code=allow_code)

@@ -61,6 +61,8 @@ def asked_for(
             f"evaluate.folds = {whole.evaluate.folds} tests every row, so none is left for the end of a study; give "
             "tune.tune_folds, which leaves the test rows out"
         )
+    if whole.model.language != "none":
+        raise UsageError("a study chooses settings by labels, and model.language predicts words; leave it out")
     if whole.train.minutes:
         raise UsageError("train.minutes is the time of one training; give the time of a study as tune.tune_minutes")
     given = {(section, name) for section in base.model_fields_set for name in getattr(base, section).model_fields_set}

@@ -15,8 +15,8 @@ def default_space(settled: Recipe, rows: int, given: Collection[str] = ()) -> di
     """Ranges around the complete recipe `settled` for `rows` training texts, leaving out the fields in `given`.
 
     Learning rate and weight decay on a logarithmic scale, dropouts, width, rows a batch, and the operator that pools
-    (in a transformer: that of its layers). Every range holds the settled value, so that the default is one of the
-    settings.
+    (in a transformer: that of its layers); where weights are taken over, nothing of the network they fit. Every range
+    holds the settled value, so that the default is one of the settings.
     """
     model, train = settled.model, settled.train
     rate, width, batch = chosen(train.learning_rate), chosen(model.width), chosen(train.batch_rows)
@@ -28,7 +28,10 @@ def default_space(settled: Recipe, rows: int, given: Collection[str] = ()) -> di
         "model.width": _doubled(width, 2 * model.heads if model.encoder == "transformer" else 2, 8192),
         "train.batch_rows": _doubled(batch, 1, max(batch, rows // 4)),
     }
-    if model.encoder == "transformer":
+    if settled.start.start_from:
+        # Weights that are taken over fit one size alone.
+        del space["model.width"]
+    elif model.encoder == "transformer":
         space["model.attention"] = _operators(model.attention, _ATTENTIONS)
         space["model.layers"] = list(range(max(1, model.layers - 1), model.layers + 2))
     else:
