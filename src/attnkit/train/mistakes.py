@@ -8,6 +8,7 @@ from typing import Any
 
 from attnkit.data.examples import Example
 from attnkit.data.labels import Label
+from attnkit.errors import UsageError
 from attnkit.page.excerpt import Piece
 from attnkit.page.report_mistakes import Mistake
 from attnkit.run.directory import Run
@@ -56,9 +57,11 @@ def mistakes(
 ) -> Mistakes:
     """The `count` worst mistakes of a run on `data`, or on its own test rows where the data still stands.
 
-    Raises: UsageError as `evaluate` does.
+    Raises: UsageError as `evaluate` does, and where the run is a language model.
     """
     opened = Run.open(run)
+    if opened.recipe.model.language != "none":
+        raise UsageError(f"{opened.path} predicts words and no labels, so no row is wrong; `attn evaluate` measures it")
     found = evaluate(opened, data, allow_code=allow_code)
     predictor = load(opened, allow_code=allow_code)
     worst = worst_mistakes(predictor, found.examples, found.predictions, count)

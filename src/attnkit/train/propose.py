@@ -45,7 +45,7 @@ def propose(data: str | os.PathLike[str], **overrides: object) -> Proposal:
     wanted = recipe_from_plain({}, "the defaults").with_values({**overrides, "data.path": os.fspath(data)})
     source = read_source(wanted, say)
     inferred = tuple(said)
-    splits = labeled_only(split_source(source, wanted), say)
+    splits = labeled_only(split_source(source, wanted), say, labels=source.schema.label is not None)
     further = read_further(wanted, source, say)
     choices, _ = settle(for_several(wanted, further), all_training_rows(splits.train, further))
     found = {"data.text": source.schema.text, "data.label": source.schema.label, "data.kind": source.schema.kind}
