@@ -37,7 +37,7 @@ def settings_of(kind: str, dropout: float = 0.0) -> ModelSettings:
     usual = {
         "hierarchical": False, "embedding_width": 12, "width": 12, "beside": ["mean", "max"], "ngrams": 0,
         "words_beside": False, "word_dropout": dropout, "embedding_dropout": dropout, "dropout": dropout,
-        "wide_dropout": dropout,
+        "wide_dropout": dropout, "branch_dropout": 0.0,
     }  # fmt: skip
     return ModelSettings.model_validate({**usual, **KINDS[kind]})
 

@@ -10,7 +10,7 @@ def excerpt(pieces: Sequence[Piece], most_letters: int = 700, around_letters: in
     """Stretches of a text's pieces, in order, of about `most_letters` together; the whole text where it is shorter.
 
     Each stretch stands around a heaviest piece, with about `around_letters` on either side; between two stretches
-    something is left out, as is before the first where `starts_inside` it.
+    something is left out.
     """
     if sum(len(text) for text, _ in pieces) <= most_letters:
         return [tuple(pieces)]

@@ -43,6 +43,10 @@ class Leader:
     allow_code: bool
 
     def lead(self, study: Study) -> Study:
+        """Search to the end, train the best setting, write what was found, and give the finished study.
+
+        Raises: FailedError where no trial could be measured; Interrupted after Ctrl-C, once all is written down.
+        """
         search, folder = self.search, study.path
         settings, wanted = self.asked.recipe.tune, search.target(self.asked.wanted)
         until = self.began + 60 * settings.tune_minutes if settings.tune_minutes else 0.0

@@ -137,7 +137,7 @@ def _last(entry: Mapping[str, Any]) -> str:
 
 def _others(record: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td>{entry['number']}</td><td>{entry['state']}</td><td>{escape(entry['reason'])}</td>"
+        f"<tr><td>{entry['number']}</td><td>{escape(entry['state'])}</td><td>{escape(entry['reason'])}</td>"
         f"<td>{escape(_setting(entry['setting']))}</td></tr>"
         for entry in record["others"]
     )

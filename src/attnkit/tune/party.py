@@ -31,6 +31,7 @@ class Party:
     allow_code: bool
 
     def work(self, ctrl_c: CtrlC, between: Callable[[], None], first: int = 0) -> None:
+        """Take trials until nothing is left to do; `between` is called between trials, `first` numbers the workers."""
         before = torch.get_num_threads()
         threads = self.threads or before
         if self.workers > 1:
@@ -56,5 +57,9 @@ class Party:
 
 
 def check_workers(workers: int) -> None:
+    """Hold a number of workers to what can be started.
+
+    Raises: UsageError where it is not from 1 to 256.
+    """
     if not 1 <= workers <= MOST_WORKERS:
         raise UsageError(f"workers must be from 1 to {MOST_WORKERS}, not {workers}")
