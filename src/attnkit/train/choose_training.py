@@ -8,8 +8,9 @@ from attnkit.train.presets import PRESETS
 
 STEPS_A_CLASS = 20
 FAST_STEPS = PRESETS["fast"].steps
-# A wide branch begins at naive Bayes, and soon knows its rows by heart.
+# A wide branch begins at naive Bayes, and soon knows its rows by heart where they are few.
 HEAD_START = 1000
+MANY_ROWS = 20_000
 AS_LONG_AS_TIME_LASTS = 1_000_000
 
 
@@ -24,7 +25,8 @@ def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
     most = min(10, preset.most_epochs) if choices.recipe.model.hierarchical is True else preset.most_epochs
     wide = choices.recipe.model.wide_ngrams not in (0, "auto")
     wanted = preset.steps / FAST_STEPS * ((HEAD_START if wide else FAST_STEPS) + STEPS_A_CLASS * classes)
-    epochs = max(preset.fewest_epochs - 2 * wide, 1, min(most, round(wanted / steps)))
+    fewest = preset.fewest_epochs - (wide and rows < MANY_ROWS)
+    epochs = max(fewest, 1, min(most, round(wanted / steps)))
     if choices.recipe.train.minutes:
         reason = "the time says when to stop"
         choices.settle("train.epochs", AS_LONG_AS_TIME_LASTS, reason)
