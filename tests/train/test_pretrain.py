@@ -21,6 +21,7 @@ from attnkit.task.language import LanguageModeling
 from attnkit.train import load, train
 from attnkit.train.evaluation import evaluate
 from attnkit.train.pretrain import pretrain
+from attnkit.train.propose import propose
 from tests.train.small import SMALL, sentences, small_data, split_data
 from tests.train.test_resume import Crash, assert_same_end, stop_at, weights_of
 
@@ -265,6 +266,11 @@ def test_what_belongs_to_labels_is_refused_and_leaves_nothing(tmp_path: Path) ->
         with pytest.raises(UsageError, match=sentence):
             pretrain(path, out=tmp_path / "run", **{**HOW, **more})
         assert sorted(one.name for one in tmp_path.iterdir()) == ["texts.txt"], more
+
+
+def test_a_recipe_for_words_is_proposed_without_a_label(tmp_path: Path) -> None:
+    found = propose(small_data(tmp_path), language="masked").recipe
+    assert found.model.encoder == "transformer" and found.data.label == ""
 
 
 def test_a_run_is_measured_again_on_other_texts(tmp_path: Path) -> None:

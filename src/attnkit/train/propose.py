@@ -48,7 +48,7 @@ def propose(data: str | os.PathLike[str], **overrides: object) -> Proposal:
     splits = labeled_only(split_source(source, wanted), say, labels=source.schema.label is not None)
     further = read_further(wanted, source, say)
     choices, _ = settle(for_several(wanted, further), all_training_rows(splits.train, further))
-    found = {"data.text": source.schema.text, "data.label": source.schema.label, "data.kind": source.schema.kind}
+    found = {"data.text": source.schema.text, "data.label": source.schema.label or "", "data.kind": source.schema.kind}
     recipe = choices.recipe.with_values(found)
     reasons = {name: reason for name, begins in _BEGINS.items() if (reason := _one_of(inferred, begins))}
     return Proposal(recipe, {**reasons, **choices.reasons}, tuple(said))
