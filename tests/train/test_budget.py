@@ -1,5 +1,6 @@
 """A budget of time: what fits into it, with a clock that the tests move."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Clock:
 def spend(seconds: float, step_seconds: float, evaluation: float, steps_an_epoch: int, slow: float = 1.0) -> float:
     """Seconds that a training of fake steps takes; `slow` is what steps cost from the third epoch on, as a factor."""
     clock = Clock()
-    pacer = Pacer(Budget(seconds, clock(), clock, ending=2.0), steps_an_epoch, 0, evaluation)
+    pacer = Pacer(Budget(seconds, clock(), clock, ending=2.0, busy=clock), steps_an_epoch, 0, evaluation)
     step = settled = 0
     while not settled or step < settled:
         clock.now += step_seconds * (slow if step > 2 * steps_an_epoch else 1) * (5 if step < 2 else 1)
@@ -37,7 +38,7 @@ def spend(seconds: float, step_seconds: float, evaluation: float, steps_an_epoch
         if step % steps_an_epoch == 0:
             clock.now += evaluation
             settled = pacer.after_evaluation(step, settled, evaluation)
-    clock.now += 3 * evaluation
+    clock.now += 3 * evaluation + 2.0
     return clock.now - 100.0
 
 
@@ -56,14 +57,14 @@ def test_a_time_too_short_for_an_epoch_still_ends_in_time() -> None:
 
 def test_a_time_that_is_over_allows_one_step() -> None:
     clock = Clock()
-    pacer = Pacer(Budget(1.0, clock() - 5, clock), 10, 0, 0.1)
+    pacer = Pacer(Budget(1.0, clock() - 5, clock, busy=clock), 10, 0, 0.1)
     clock.now += 0.2
     assert pacer.after_step(1, 0) == 1
 
 
 def test_what_is_settled_stays_while_the_pace_does() -> None:
     clock = Clock()
-    pacer = Pacer(Budget(100.0, clock(), clock), 50, 0, 1.0)
+    pacer = Pacer(Budget(100.0, clock(), clock, busy=clock), 50, 0, 1.0)
     settled, seen = 0, []
     for step in range(1, 301):
         clock.now += 0.1
@@ -73,6 +74,15 @@ def test_what_is_settled_stays_while_the_pace_does() -> None:
             settled = pacer.after_evaluation(step, settled, 1.0)
         seen.append(settled)
     assert len({*seen} - {0}) == 1 and seen[20] == 0
+
+
+def test_a_busy_machine_is_left_more_time_for_the_end() -> None:
+    clock = Clock()
+    free, busy = (Budget(600.0, clock(), clock, busy=partial(float, work)) for work in (10.0, 2.0))
+    clock.now += 10
+    assert (free.slowness(), busy.slowness()) == (1.0, 5.0)
+    settled = [Pacer(budget, 1000, 0, 1.0)._after() for budget in (free, busy)]
+    assert settled[1] - settled[0] == pytest.approx(4 * 2.5)
 
 
 def test_parts_of_a_budget_end_one_after_another() -> None:
@@ -98,7 +108,7 @@ def timed(
 ) -> Run:
     """A training whose every step takes a tenth of a second of a made-up clock; killed after step `stop` once."""
     clock = Clock()
-    monkeypatch.setattr(training, "Budget", lambda seconds, began: Budget(seconds, clock(), clock))
+    monkeypatch.setattr(training, "Budget", lambda seconds, began: Budget(seconds, clock(), clock, busy=clock))
 
     def listen(event: Event) -> None:
         if event.kind == "step":

@@ -11,7 +11,9 @@ from attnkit.errors import UsageError
 _SLOW_STEPS = 3
 _MEASURING = 0.05
 _TOLERANCE = 0.02
-_WRITING_SECONDS = 1.5
+# What the interpreter takes to begin and to end, and the record and the page to be written, on a machine that is free.
+_WRITING_SECONDS = 2.5
+_SLOWEST = 20.0
 _UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
 
 
@@ -35,7 +37,8 @@ def minutes_of(text: str) -> float:
 class Budget:
     """`seconds` of wall time from the reading `began` of `clock` on; `spent` are those of earlier processes.
 
-    After the last evaluation `ending` times as many rows are read as in an evaluation.
+    After the last evaluation `ending` times as many rows are read as in an evaluation. `busy` gives the processor
+    seconds of this process, by which a machine that others use too is known.
     """
 
     seconds: float
@@ -43,10 +46,15 @@ class Budget:
     clock: Callable[[], float] = time.monotonic
     spent: float = 0.0
     ending: float = 1.0
+    busy: Callable[[], float] = time.process_time
 
     def left(self) -> float:
         """Seconds that are left; below zero where the time is over."""
         return self.seconds - self.spent - (self.clock() - self.began)
+
+    def slowness(self) -> float:
+        """How many seconds pass for one of work, at least 1."""
+        return min(_SLOWEST, max(1.0, (self.clock() - self.began) / max(1e-3, self.busy())))
 
     def part(self, of: int) -> "Budget":
         """A budget that ends after one of `of` equal parts of what is left."""
@@ -104,4 +112,4 @@ class Pacer:
         return (self.budget.clock() - began - self.evaluating) / max(1, step - first)
 
     def _after(self) -> float:
-        return self.reading * (1 + self.budget.ending) + _WRITING_SECONDS
+        return self.reading * (1 + self.budget.ending) + _WRITING_SECONDS * self.budget.slowness()
