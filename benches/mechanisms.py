@@ -75,7 +75,7 @@ def main() -> int:
             data, mechanisms=one.mechanisms, seeds=SEEDS, out=place, resume=place.exists(), test=True, progress=_told,
             **one.fields,
         )  # fmt: skip
-    found = {name: read_record(path / "results.json") for name in QUESTIONS if (path := given.out / name).is_dir()}
+    found = {name: read_record(path) for name in QUESTIONS if (path := given.out / name / "results.json").exists()}
     today = datetime.date.today().isoformat()
     path = Path(__file__).parent / "results" / f"{today}-mechanisms.md"
     path.write_text(f"# Mechanisms compared, {today}\n\n" + "\n".join(map(section, found, found.values())), "utf-8")
