@@ -49,6 +49,15 @@ def test_a_preset_beside_a_complete_recipe_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_wide_branch_spares_epochs_where_rows_are_few_or_texts_are_many() -> None:
+    found = []
+    for rows, tokens, wide in ((8000, 20, 2), (67_000, 9, 2), (53_000, 70, 3), (53_000, 70, 0)):
+        choices = Choices(Recipe().with_values({"wide_ngrams": wide, "batch_rows": 64}))
+        choose_training(choices, rows, median_tokens=tokens)
+        found.append(choices.recipe.train.epochs)
+    assert found == [8, 5, 3, 5]
+
+
 def test_a_wide_branch_stands_beside_what_was_left_open_and_nothing_else() -> None:
     assert settled("fast").model.wide_ngrams == 2 and settled("fast").model.wide_smoothing == 2.0
     assert settled("fast", encoder="transformer").model.wide_ngrams == 0

@@ -8,14 +8,14 @@ from attnkit.train.presets import PRESETS
 
 STEPS_A_CLASS = 20
 FAST_STEPS = PRESETS["fast"].steps
-# A wide branch begins at naive Bayes, and soon knows its rows by heart where they are few.
+# A wide branch begins at naive Bayes.
 HEAD_START = 1000
-MANY_ROWS = 20_000
+MANY_ROWS, MANY_TOKENS = 20_000, 1_000_000
 AS_LONG_AS_TIME_LASTS = 1_000_000
 
 
-def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
-    """Settle the optimization of `rows` training texts of `classes` classes.
+def choose_training(choices: Choices, rows: int, classes: int = 2, median_tokens: int = 1) -> None:
+    """Settle the optimization of `rows` training texts of `classes` classes, the median text of `median_tokens`.
 
     Raises: UsageError where a one_cycle schedule is to rise over a share of steps whose number time decides.
     """
@@ -25,7 +25,7 @@ def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
     most = min(10, preset.most_epochs) if choices.recipe.model.hierarchical is True else preset.most_epochs
     wide = choices.recipe.model.wide_ngrams not in (0, "auto")
     wanted = preset.steps / FAST_STEPS * ((HEAD_START if wide else FAST_STEPS) + STEPS_A_CLASS * classes)
-    fewest = preset.fewest_epochs - (wide and rows < MANY_ROWS)
+    fewest = preset.fewest_epochs - (_spared(rows, median_tokens) if wide else 0)
     epochs = max(fewest, 1, min(most, round(wanted / steps)))
     if choices.recipe.train.minutes:
         reason = "the time says when to stop"
@@ -47,3 +47,10 @@ def choose_training(choices: Choices, rows: int, classes: int = 2) -> None:
         choices.settle("train.warmup_steps", round(0.3 * steps * chosen(choices.recipe.train.epochs)), "a cycle's rise")
     choices.settle("train.warmup_steps", min(100, steps), "at most one epoch")
     choices.settle("train.ema_decay", 0.0, "the weights of the best epoch are kept as they are")
+
+
+def _spared(rows: int, median_tokens: int) -> int:
+    """Epochs that a wide branch spares: it knows few rows by heart sooner, and has seen enough of many tokens."""
+    if rows * median_tokens >= MANY_TOKENS:
+        return 2
+    return 1 if rows < MANY_ROWS else 0

@@ -46,7 +46,7 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     choose_fitting_rows(choices, counts, tokenizer.size, max(1, classes), allow_code)
     choose_batch_rows(choices, len(train), median)
     choose_batches(choices, median, allow_code)
-    choose_training(choices, len(train), classes)
+    choose_training(choices, len(train), classes, median)
     if choices.recipe.model.hierarchical is True and paired:
         raise UsageError("hierarchical models read one text, not pairs; set model.hierarchical = false")
     return choices, tokenizer
