@@ -127,7 +127,7 @@ def test_even_attention_has_entropy_one_and_a_single_key_none() -> None:
     assert float(attention_entropy(seen).detach()) == pytest.approx(1)
     with heard(model) as seen:
         model(*collate([[5], [6]]))
-    assert float(attention_entropy(seen)) == 0
+    assert float(attention_entropy(seen).detach()) == 0
 
 
 def test_the_entropy_of_a_trained_model_goes_where_its_weight_says() -> None:

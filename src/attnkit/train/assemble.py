@@ -29,6 +29,7 @@ from attnkit.train.joint import (
     task_name,
 )
 from attnkit.train.loop import predict_logits
+from attnkit.train.named_files import record_of_files
 from attnkit.train.parallel.pieces import check_pieces, settle_pieces
 from attnkit.train.parallel.processes import current
 from attnkit.train.parallel.sharing import check_sharded
@@ -178,7 +179,8 @@ def _settle_once(
     # Before the recipe: a run that has one goes on, and is then held to the data it was begun with.
     if not all(path.exists() for path in (stored, root / "data.json")):
         also = {"also": record_of(further, data_record)} if further else {}
-        write_record(root / "data.json", {**data_record(source, splits), **also})
+        files = {"files": hashes} if (hashes := record_of_files(recipe)) else {}
+        write_record(root / "data.json", {**data_record(source, splits), **also, **files})
     begun = stored.exists()
     if begun:
         recipe = load_recipe(stored, allow_code=None)

@@ -24,6 +24,7 @@ from attnkit.train.cross_validation import cross_validate
 from attnkit.train.events import Listener, Say
 from attnkit.train.finish import write_results
 from attnkit.train.interrupt import CtrlC, Interrupted
+from attnkit.train.named_files import refuse_changed_files
 from attnkit.train.parallel.launch import check_processes, launch
 from attnkit.train.parallel.processes import Processes, current, joined, launched
 from attnkit.train.prepare import Source, check_source, read_source
@@ -150,7 +151,7 @@ def _train_in(
         heard = Say()
         source = read_source(recipe.with_values(place, allow_code=allow_code), heard)
         say.sentences += heard.sentences
-    processes.lead(lambda: _refuse_other_data(source, folder))
+    processes.lead(lambda: _refuse_other_data(source, recipe, folder))
     work = cross_validate if recipe.evaluate.folds else train_once
     budget = Budget(recipe.train.minutes * 60, began) if recipe.train.minutes else None
     results = work(folder, recipe, source, say, ctrl_c, allow_code, budget)
@@ -178,9 +179,12 @@ def _train_in(
     return Run(processes.lead(finish))
 
 
-def _refuse_other_data(source: Source, folder: Path) -> None:
-    record = folder / "data.json"
-    if record.exists() and read_record(record)["sha256"] != source.sha256:
+def _refuse_other_data(source: Source, recipe: Recipe, folder: Path) -> None:
+    if not (folder / "data.json").exists():
+        return
+    record = read_record(folder / "data.json")
+    refuse_changed_files(recipe, record, folder)
+    if record["sha256"] != source.sha256:
         raise UsageError(
             f"{source.path} changed since {folder} was begun, or is other data; put it back, or train anew without "
             "--resume"

@@ -63,6 +63,8 @@ def asked_for(
         )
     if whole.model.language != "none":
         raise UsageError("a study chooses settings by labels, and model.language predicts words; leave it out")
+    if whole.tasks.also:
+        raise UsageError("a study chooses the settings of one task; leave tasks.also out")
     if whole.train.minutes:
         raise UsageError("train.minutes is the time of one training; give the time of a study as tune.tune_minutes")
     given = {(section, name) for section in base.model_fields_set for name in getattr(base, section).model_fields_set}

@@ -20,4 +20,6 @@ def start_from_run(path: Path, allow_code: bool = False) -> Start:
     weights = {name: value.detach().clone() for name, value in saved.network.state_dict().items()}
     positions = saved.settings.positions if saved.settings.encoder == "bert" else None
     said = f"the run {run.name}"
-    return Start(run.path, said, saved.preprocessing.tokenizer, saved.settings, weights, saved.task, positions)
+    # A wide branch belongs to the labels and rows it was counted on.
+    left = ("wide",) if any(name.startswith("wide.") for name in weights) else ()
+    return Start(run.path, said, saved.preprocessing.tokenizer, saved.settings, weights, saved.task, positions, left)

@@ -92,6 +92,15 @@ def _check_together(recipe: Recipe) -> None:
             "distill.attention_weight compares where two models look in one text, and augment.augment alters it; leave "
             "one of the two out"
         )
+    of_labels = {
+        "train.label_smoothing": recipe.train.label_smoothing > 0,
+        "train.class_weights": recipe.train.class_weights,
+    }
+    idle = next((name for name, on in of_labels.items() if on), None)
+    if idle and distill.teacher and distill.distill_weight == 1:
+        raise UsageError(
+            f"{idle} is about the labels, and distill.distill_weight = 1 leaves them out; lower it, or leave {idle} out"
+        )
     whole = {
         "regularize.l1": regularize.l1,
         "regularize.l2": regularize.l2,
