@@ -59,5 +59,9 @@ def train_together(size: int, calls: list[dict[str, Any]]) -> tuple[list[int], l
                 process_group=processes[0].pid if processes else 0,
             )
         )
-    said = [process.communicate(timeout=280)[0] for process in processes]
+    try:
+        said = [process.communicate(timeout=280)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     return [process.returncode for process in processes], said
