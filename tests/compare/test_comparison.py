@@ -45,7 +45,10 @@ def test_the_figures_are_those_of_the_runs(done: Any) -> None:
         assert line["each"] == pytest.approx(values) and line["mean"] == pytest.approx(sum(values) / 2)
         assert line["low"] <= line["mean"] <= line["high"] and line["core_seconds"] > 0
     assert [line["name"] for line in done.record["arms"]] == ["additive", "dot", "cosine"]
-    assert len(done.record["pairs"]) == 3 and done.record["reference"] == "additive"
+    by_pair = {(one["a"], one["b"]): one for one in done.record["pairs"]}
+    assert set(by_pair) == {("dot", "additive"), ("cosine", "additive"), ("cosine", "dot")}
+    assert done.record["arms"][1]["difference"] == by_pair["dot", "additive"]
+    assert done.record["reference"] == "additive"
     test = done.record["test"]
     assert test["rows"] == 20 and test["part"] == "test" and "read once" in test["protocol"]
 
@@ -151,6 +154,11 @@ def test_ablations_stand_beside_the_recipe(tmp_path: Path) -> None:
     )
     assert [one["name"] for one in found.record["arms"]] == ["the recipe", "word_dropout=0", 'beside=["mean"]']
     assert found.record["arms"][0].get("difference") is None and found.record["arms"][1]["difference"]["verdict"]
+    assert [(one["a"], one["b"]) for one in found.record["pairs"]] == [
+        ("word_dropout=0", "the recipe"),
+        ('beside=["mean"]', "the recipe"),
+    ]
+    assert not any("best" in one for one in found.record["conclusions"])
     assert "one seed says nothing of another" in found.record["protocol"]
     assert read_record(found.path / "results.json")["what"] == "ablation"
 

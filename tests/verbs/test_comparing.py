@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.verbs.calling import SMALL, attn, listing, review_csv
+from tests.verbs.calling import SMALL, attn, listing, review_csv, review_rows
 
 FIELDS = [piece for field in [*SMALL, "encoder=none"] for piece in ("--set", field)]
 
@@ -59,7 +59,10 @@ def test_curve_prints_its_points_and_a_statement(reviews: Path) -> None:
 
 
 def test_errors_shows_and_writes_the_worst(trained: Path, here: Path) -> None:
-    data = trained / "reviews.csv"
+    # What a model that learned anything answers is wrong by these labels.
+    turned = [(text, "bad" if label == "good" else "good") for text, label in review_rows()]
+    (here / "turned.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in turned), "utf-8")
+    data = here / "turned.csv"
     ended = attn("errors", trained / "run", data, "-n", 3, "--out", "m.html", "--out", "m.csv", "--out", "m.jsonl")
     assert ended.code == 0, ended.err
     found = json.loads(attn("errors", trained / "run", data, "-n", 3, "--json").out)

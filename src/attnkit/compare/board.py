@@ -13,15 +13,24 @@ from attnkit.compare.cells import Cell, relative
 from attnkit.compare.conclude import conclusions
 from attnkit.compare.figures import resampled
 from attnkit.compare.ground import Ground
-from attnkit.compare.paired import Resampled, differences, over_seeds
+from attnkit.compare.paired import TIE, Resampled, differences, over_seeds
+
+MECHANISMS, ABLATION = "mechanisms", "ablation"
 
 
 def make_board(
-    folder: Path, ground: Ground, arms: Sequence[Arm], seeds: Sequence[int], cells: Sequence[Cell], part: str
+    folder: Path,
+    ground: Ground,
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    cells: Sequence[Cell],
+    part: str,
+    what: str,
 ) -> dict[str, Any]:
     """The record of the figures on the rows of `part` ("validation" or "test"), as results.json holds it.
 
-    An arm that failed with some seed has its reason and no figure: its mean would be over other seeds.
+    The pairs that are compared are one family for the correction: of mechanisms all pairs, of an ablation each change
+    and the recipe. An arm that failed with some seed has its reason and no figure: its mean would be over other seeds.
     """
     rows = ground.rows(part)
     select = ground.task.select
@@ -29,7 +38,8 @@ def make_board(
     whole = [arm.name for arm in arms if not any(cell.failure for cell in by_arm[arm.name])]
     figures, found = _figures(ground, rows, [by_arm[name] for name in whole], len(seeds))
     reference = arms[0].name
-    against, pairs = _differences(found, whole, reference, select.higher_is_better)
+    pairs = _differences(found, whole, reference, select.higher_is_better, what)
+    against = {one["a"]: one for one in pairs if one["b"] == reference}
     lines = []
     for arm in arms:
         line: dict[str, Any] = {"name": arm.name, "changed": dict(arm.changed), **_cost(folder, by_arm[arm.name])}
@@ -40,11 +50,17 @@ def make_board(
             line["difference"] = against.get(arm.name)
         lines.append(line)
     best = _ranked(lines, select.higher_is_better)
+    tied = {
+        name for one in pairs if one["verdict"] == TIE for name in (one["a"], one["b"]) if best in (one["a"], one["b"])
+    }
     for line in lines:
-        verdicts = {(one["a"], one["b"]): one["verdict"] for one in pairs}
-        met = verdicts.get((line["name"], best)) or verdicts.get((best, line["name"]))
-        line["tied_with_best"] = line["name"] == best or met == "tie" if "mean" in line else None
+        told = line.get("difference")
+        if what == MECHANISMS:
+            line["stands_out"] = line["name"] in tied or line["name"] == best
+        else:
+            line["stands_out"] = line["name"] == reference or bool(told and told["verdict"] != TIE)
     record = {
+        "what": what,
         "part": part,
         "measure": select.measure,
         "higher_is_better": select.higher_is_better,
@@ -73,23 +89,14 @@ def _figures(
 
 
 def _differences(
-    found: Resampled | None, whole: Sequence[str], reference: str, higher_is_better: bool
-) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Each arm against the reference, and all pairs: two families, each corrected for its own number."""
+    found: Resampled | None, whole: Sequence[str], reference: str, higher_is_better: bool, what: str
+) -> list[dict[str, Any]]:
+    """How far each arm lies above each before it, or above the recipe alone."""
     if found is None:
-        return {}, []
-    against = {}
-    if reference in whole:
-        first = whole.index(reference)
-        family = [(at, first) for at in range(len(whole)) if at != first]
-        for (at, _), one in differences(found, family, higher_is_better).items():
-            against[whole[at]] = one.to_dict()
-    every = list(combinations(range(len(whole)), 2))
-    pairs = [
-        {"a": whole[a], "b": whole[b], **one.to_dict()}
-        for (a, b), one in differences(found, every, higher_is_better).items()
-    ]
-    return against, pairs
+        return []
+    every = [(b, a) for a, b in combinations(range(len(whole)), 2) if what == MECHANISMS or whole[a] == reference]
+    told = differences(found, every, higher_is_better)
+    return [{"a": whole[a], "b": whole[b], **one.to_dict()} for (a, b), one in told.items()]
 
 
 def _cost(folder: Path, cells: Sequence[Cell]) -> dict[str, Any]:

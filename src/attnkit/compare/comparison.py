@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from attnkit.compare.arms import ablation_arms, mechanism_arms, place_of
-from attnkit.compare.board import make_board
+from attnkit.compare.board import ABLATION, MECHANISMS, make_board
 from attnkit.compare.cells import TEST, VALIDATION, run_cells, test_cells
 from attnkit.compare.ground import Ground, fit_for_all, lay_ground
 from attnkit.compare.place import REPORT, RESULTS, begun, check_free, default_folder
@@ -69,8 +69,9 @@ def compare(
         arms = fit_for_all(ground, make(ground.recipe, mechanisms or ablate, allow_code=allow_code), say, allow_code)
     numbers = [ground.recipe.train.seed + number for number in range(seeds)]
     folder = Path(out) if out is not None else default_folder(ground.path, "compare")
+    what = MECHANISMS if mechanisms else ABLATION
     plan = {
-        "what": "mechanisms" if mechanisms else "ablation",
+        "what": what,
         "data": ground.sha256,
         "arms": [{"name": arm.name, "changed": dict(arm.changed)} for arm in arms],
         "seeds": numbers,
@@ -78,10 +79,9 @@ def compare(
     }
     with begun(folder, plan):
         cells = run_cells(folder, arms, numbers, ground, say, allow_code)
-        record = make_board(folder, ground, arms, numbers, cells, VALIDATION)
-        record["what"] = plan["what"]
+        record = make_board(folder, ground, arms, numbers, cells, VALIDATION, what)
         tested = test_cells(folder, cells, ground, say, allow_code) if test or _was_tested(folder, cells) else None
-        record["test"] = make_board(folder, ground, arms, numbers, tested, TEST) if tested else None
+        record["test"] = make_board(folder, ground, arms, numbers, tested, TEST, what) if tested else None
         _write(folder, ground, record, say)
     return Comparison(folder, record)
 

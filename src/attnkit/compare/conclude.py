@@ -8,9 +8,11 @@ def conclusions(record: Mapping[str, Any]) -> list[str]:
     """One sentence a finding: who is best, who ties, who differs from the reference, what failed, what is not known."""
     lines = [line for line in record["arms"] if "mean" in line]
     failed = [line for line in record["arms"] if line["failures"]]
-    said = [_best(record, lines)] if lines else ["No arm was trained with every seed, so nothing can be compared."]
-    if len(lines) > 1:
-        said += [_pairs(record), _reference(record, lines)]
+    said = [] if lines else ["No arm was trained with every seed, so nothing can be compared."]
+    if record["what"] == "mechanisms" and lines:
+        said.append(_best(record, lines))
+    if record["pairs"]:
+        said += [_reference(record, lines), _pairs(record)]
     said += [
         f"{line['name']} failed with {len(line['failures'])} of {len(record['seeds'])} seeds "
         f"({line['failures'][0]['reason']}), and is not ranked."
@@ -23,7 +25,7 @@ def conclusions(record: Mapping[str, Any]) -> list[str]:
 
 def _best(record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
     best = next(line for line in lines if line["name"] == record["best"])
-    tied = [line["name"] for line in lines if line["tied_with_best"] and line["name"] != best["name"]]
+    tied = [line["name"] for line in lines if line["stands_out"] and line["name"] != best["name"]]
     figure = f"{best['name']} has the best mean {record['measure'].replace('_', ' ')}, {best['mean']:.4f}"
     if len(lines) == 1:
         return f"{figure}; nothing else was trained with every seed."

@@ -30,13 +30,12 @@ def comparison_page(title: str, record: Mapping[str, Any], sentences: Sequence[s
 
 
 def comparison_picture(board: Mapping[str, Any], *, alone: bool = False) -> str:
-    """Every arm with its interval, the best on top; what ties with the best in full color, the reference as a line."""
+    """Every arm with its interval, the best on top; what stands out in full color, the reference as a line."""
     ranked = _ranked(board)
     if not ranked:
         return "" if not alone else intervals([Row("nothing was measured", 0, 0, 0)], board["measure"], alone=True)
     rows = [
-        Row(one["name"], one["mean"], one["low"], one["high"], tuple(one["each"]), bool(one["tied_with_best"]))
-        for one in ranked
+        Row(one["name"], one["mean"], one["low"], one["high"], tuple(one["each"]), one["stands_out"]) for one in ranked
     ]
     mark = next((one["mean"] for one in ranked if one["name"] == board["reference"]), None)
     title = f"{board['measure'].replace('_', ' ')} on {board['rows']:,} {board['part']} rows"
@@ -52,12 +51,13 @@ def _leaderboard(board: Mapping[str, Any]) -> str:
     if not ranked:
         return "<p>Nothing was measured.</p>"
     reference = board["reference"]
-    names = ["", "", board["measure"].replace("_", " "), f"beside {reference}", "p, adjusted", "", "ties with the best"]
+    names = ["", "", board["measure"].replace("_", " "), f"beside {reference}", "p, adjusted", ""]
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     head += '<th class="n">parameters</th><th class="n">core-seconds</th><th class="n">steps</th>'
     rows = "".join(_line(one) for one in ranked)
+    blue = "the best and what ties with it" if board["what"] == "mechanisms" else "the recipe and what differs from it"
     told = (
-        "<p>Blue: ties with the best. Small dots are single seeds, the dashed line is "
+        f"<p>Blue: {blue}. Small dots are single seeds, the dashed line is "
         f"{escape(reference)}. Intervals are each row's own, verdicts are corrected for the number of comparisons. "
         "Costs are means over seeds; core-seconds are of training with its evaluations.</p>"
     )
@@ -77,7 +77,6 @@ def _line(one: Mapping[str, Any]) -> str:
         )
     else:
         cells.append("<td></td><td></td><td></td>")
-    cells.append(f"<td>{'yes' if one['tied_with_best'] else 'no'}</td>")
     cells += [_number(one["parameters"], ",d"), _number(one["core_seconds"], ",.1f"), _number(one["steps"], ",.0f")]
     return f"<tr>{''.join(cells)}</tr>"
 
