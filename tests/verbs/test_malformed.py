@@ -206,7 +206,7 @@ def swapped_weights(run: Path) -> None:
     from attnkit.run.record import file_sha256, read_record, write_record
 
     path = run / "model" / "weights.safetensors"
-    tensors = {name: torch.cat([held, held]) for name, held in safetensors.torch.load_file(path).items()}
+    tensors = {name: torch.stack([held, held]) for name, held in safetensors.torch.load_file(path).items()}
     safetensors.torch.save_file(tensors, path)
     values = read_record(run / "model" / "model.json")
     values["files"]["weights.safetensors"] = file_sha256(path)

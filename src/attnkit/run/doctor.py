@@ -22,7 +22,12 @@ from attnkit.run.machine import describe_machine
 
 OK, ABSENT, PROBLEM = "ok", "absent", "problem"
 CORE = ("numpy", "safetensors", "pydantic", "cyclopts", "rich", "tokenizers", "scikit-learn", "scipy", "matplotlib")
-EXTRAS = {"data": ("datasets", "pyarrow"), "hf": ("transformers",), "tune": ("optuna",)}
+EXTRAS = {
+    "data": ("datasets", "pyarrow"),
+    "hf": ("transformers",),
+    "tune": ("optuna",),
+    "multitask": ("torchjd",),
+}
 # They install beside a torch they were not built for, without a word, and break what imports them.
 SIBLINGS = ("torchvision", "torchaudio")
 _TOLERANCE = 1e-5
