@@ -198,7 +198,8 @@ def _sentence(error: ValidationError, source: str) -> str:
         known = list(fields()) if len(path) > 1 else list(Recipe.model_fields)
         here = [name for name in known if name.split(".")[0] == path[0]] or known
         near = difflib.get_close_matches(path[-1], [name.split(".")[-1] for name in here], n=1, cutoff=0.5)
-        other = _nearest(path[-1], known) if not near else f"; the nearest is {near[0]!r}"
+        elsewhere = any(name.split(".")[-1] == path[-1] for name in known)
+        other = _nearest(path[-1], known) if elsewhere or not near else f"; the nearest is {near[0]!r}"
         return f"{source}: there is no {'field' if len(path) > 1 else 'section'} {dotted!r} in a recipe{other}"
     about = fields()[dotted].description if dotted in fields() else "a table of fields"
     given = repr(first.get("input"))
