@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +37,13 @@ def describe_machine() -> dict[str, Any]:
 
 def peak_bytes() -> int:
     """The most memory this process has held."""
-    # Linux counts in KiB, macOS in bytes.
+    # Linux's other count, `ru_maxrss`, begins in a child at what its parent held when it was started.
+    status = Path("/proc/self/status")
+    if status.exists():
+        held = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        if held:
+            return int(held[0]) * 1024
+    # Kernels count in KiB, macOS in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
