@@ -19,7 +19,7 @@ from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
 from attnkit.train.choose_wide import choose_wide_branch
 from attnkit.train.prepare import data_sha256
-from attnkit.train.sentences import cut_sentences, split_sentences
+from attnkit.data.sentences import cut_sentences, split_sentences
 from attnkit.train.wide import choose_wide
 
 

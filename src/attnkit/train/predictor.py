@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from attnkit.data.encoding import Limits, Text, cut_tokens, encoded_checked
 from attnkit.data.schema import Schema
 from attnkit.errors import UsageError
 from attnkit.layers import Seen, tapped
@@ -18,7 +19,7 @@ from attnkit.train.loop import predict_logits
 from attnkit.train.preprocessing import Ids, Preprocessing
 from attnkit.train.saved_model import SavedModel, load_model
 
-Text = str | tuple[str, str]
+__all__ = ["Looked", "Predictor", "Text", "load"]
 
 
 @dataclass(frozen=True)
@@ -119,24 +120,12 @@ class Predictor:
 
         Raises: UsageError where `texts` is one bare string, or a text is not what the model was trained on.
         """
-        if isinstance(texts, str):
-            raise UsageError("predict takes a list of texts and got one bare string; put it in a list")
-        for number, text in enumerate(texts):
-            if self.paired and not (isinstance(text, (tuple, list)) and len(text) == 2):
-                raise UsageError(
-                    f"text {number + 1} must be a pair of texts, as in training; got {type(text).__name__}"
-                )
-            if not self.paired and not isinstance(text, str):
-                raise UsageError(f"text {number + 1} must be a string; got {type(text).__name__}")
-        if self.paired:
-            return self.preprocessing.encode([str(text[0]) for text in texts], [str(text[1]) for text in texts])
-        return self.preprocessing.encode([str(text) for text in texts])
+        prepare = self.preprocessing
+        return encoded_checked(prepare.tokenizer, Limits(**prepare.limits()), texts, self.paired)
 
     def cut(self, text: Text, read: int) -> int:
         """How many tokens of a text lie beyond the limit, where `read` were read."""
-        tokenizer = self.preprocessing.tokenizer
-        whole = tokenizer.encode_all([text]) if isinstance(text, str) else tokenizer.encode_pair([text[0]], [text[1]])
-        return max(0, len(whole[0]) - read)
+        return cut_tokens(self.preprocessing.tokenizer, text, read)
 
 
 def load(run: str | os.PathLike[str] | Run, *, allow_code: bool = False, task: str | None = None) -> Predictor:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from attnkit.data.batches import collate, pack, padded_width
+from attnkit.data.encoding import Ids, Limits, encoded
 from attnkit.data.tokens import TextTokenizer, from_json
 from attnkit.errors import UsageError
 from attnkit.files import write_text
 from attnkit.kernels.packed import Pieces
-from attnkit.train.sentences import cut_sentences, split_sentences
 
-Ids = list[int] | list[list[int]]
+__all__ = ["Ids", "Preprocessing"]
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,7 @@ class Preprocessing:
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> list[Ids]:
         """Token ids of each text (with its pair behind a separator), cut to the limits."""
-        if self.hierarchical:
-            return self._documents(texts)
-        if pairs is not None and any(pair is not None for pair in pairs):
-            return list(self.tokenizer.encode_pair(list(texts), [pair or "" for pair in pairs], self.max_tokens))
-        return list(self.tokenizer.encode_all(list(texts), self.max_tokens))
-
-    def _documents(self, texts: Sequence[str]) -> list[Ids]:
-        split = [split_sentences(text) for text in texts]
-        flat = self.tokenizer.encode_all([sentence for document in split for sentence in document], self.max_tokens)
-        documents: list[Ids] = []
-        start = 0
-        for document in split:
-            sentences = [ids for ids in flat[start : start + len(document)] if ids]
-            documents.append(cut_sentences(sentences, self.max_sentence_tokens, self.max_sentences))
-            start += len(document)
-        return documents
+        return encoded(self.tokenizer, Limits(**self.limits()), texts, pairs)
 
     def lengths(self, items: Sequence[Ids]) -> list[int]:
         """What each item costs: its tokens, or its sentences where hierarchical."""
