@@ -194,7 +194,7 @@ def test_a_trial_ends_before_twice_as_many_rows_are_too_many() -> None:
 
 
 def test_batch_names_a_number_or_what_fits() -> None:
-    assert overrides(batch="auto") == {"train.fit_batch": True}
+    assert overrides(batch="auto") == {"train.fit_batch": True, "train.batch_rows": "auto"}
     assert overrides(batch="24") == {"train.batch_rows": 24}
     with pytest.raises(UsageError, match="given twice"):
         overrides(["batch_rows=3"], batch="24")

@@ -260,6 +260,8 @@ def test_what_belongs_to_labels_is_refused_and_leaves_nothing(tmp_path: Path) ->
         ({"class_weights": True}, "words are predicted; leave class weights out"),
         ({"hierarchical": True}, "leave hierarchical, ngrams and wide_ngrams out"),
         ({"wide_ngrams": 2}, "leave hierarchical, ngrams and wide_ngrams out"),
+        ({"pooling": "dot"}, "model.pooling = 'dot' says what is made of a whole text"),
+        ({"beside": ("max",)}, "model.beside = "),
         ({"mixup": 0.2}, "regularize.mixup is about the predictions"),
         ({"text": "nothing"}, "no column 'nothing'"),
     ):

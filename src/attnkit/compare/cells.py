@@ -46,7 +46,7 @@ def run_cells(
 ) -> list[Cell]:
     """Train what is not there yet, seed by seed so that a load on the machine falls on all arms alike.
 
-    A cell that cannot be trained is kept with its reason; the others go on.
+    A cell that cannot be trained has its reason, and the others go on; one whose training failed is not tried again.
 
     Raises: Interrupted where Ctrl-C stopped it, after saving.
     """
@@ -113,7 +113,9 @@ def _trained(place: Path, arm: Arm, seed: int, ground: Ground, folder: Path, all
         ) from None
     except (FailedError, UsageError, ValueError, RuntimeError, MemoryError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        write_record(place.with_name(place.name + FAILED), {"reason": reason, "facts": watch.facts})
+        if isinstance(error, FailedError):
+            # Training itself failed, and would again; what else there is passes, or is found before the first step.
+            write_record(place.with_name(place.name + FAILED), {"reason": reason, "facts": watch.facts})
         return Cell(arm.name, seed, None, watch.facts, reason)
     facts = {**watch.facts, **_measured(run)}
     _keep(place.with_name(f"{place.name}.{VALIDATION}.safetensors"), outputs, facts)

@@ -2,6 +2,7 @@
 
 from attnkit.data.tokens import TextTokenizer
 from attnkit.errors import UsageError
+from attnkit.model.settings import ModelSettings
 from attnkit.run.recipe import Recipe
 from attnkit.train.choices import Choices
 from attnkit.train.start.choose import prefer
@@ -15,6 +16,16 @@ def refuse_labels(recipe: Recipe) -> None:
     for name, wanted in (("evaluate.baselines", recipe.evaluate.baselines), ("evaluate.folds", recipe.evaluate.folds)):
         if wanted and recipe.model.language != "none":
             raise UsageError(f"{name} is for labels, and a language model predicts words; leave it out")
+    model, usual = recipe.model, ModelSettings()
+    if model.language == "none":
+        return
+    for entry in ("pooling", "pooling_queries", "beside", "words_beside"):
+        value = getattr(model, entry)
+        if value and value not in ("auto", getattr(usual, entry)):
+            raise UsageError(
+                f"model.{entry} = {value!r} says what is made of a whole text, and a language model predicts each "
+                "word; leave it out"
+            )
 
 
 def choose_language(choices: Choices, tokenizer: TextTokenizer) -> None:

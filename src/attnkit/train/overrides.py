@@ -37,7 +37,10 @@ def overrides(
     if text is not None:
         chosen["text"] = (text,) if pair is None else (text, pair)
     if batch is not None:
-        chosen["train.fit_batch" if batch == "auto" else "train.batch_rows"] = batch == "auto" or parse_value(batch)
+        # A complete recipe has a number of rows, which is then asked for anew.
+        chosen["train.batch_rows"] = parse_value(batch)
+        if batch == "auto":
+            chosen["train.fit_batch"] = True
     for word in settings:
         name, equals, value = word.partition("=")
         if not equals or not name.strip():

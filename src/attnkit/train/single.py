@@ -89,7 +89,9 @@ def train_splits(
         if recipe.evaluate.baselines and splits.test:
             # First, because how long they take is known only afterwards.
             baselines = processes.lead(lambda: measure_baselines(splits, task, say))
-        budget = replace(budget, ending=(len(validation) + len(test)) / len(validation))
+        further = [*joint.validation[1:], *joint.test[1:]] if joint else []
+        ending = sum(len(part) for part in (validation, test, *further)) / len(validation)
+        budget = replace(budget, ending=ending)
     learned, held = made.looped
     loop = Loop(model, learned, prepare, train, held, recipe, folder / "checkpoint.safetensors", say, budget)
     say(

@@ -8,6 +8,7 @@ from attnkit.data.tokens import TextTokenizer
 from attnkit.errors import UsageError
 from attnkit.model.settings import Section
 from attnkit.train.choices import Choices
+from attnkit.train.presets import PRESETS
 from attnkit.train.start.start import Start
 
 # What of [model] says how weights are built and read; the rest is noise while training.
@@ -92,7 +93,8 @@ def _choose_tuning(choices: Choices, rows: int) -> None:
     prefer(choices, "optimizer.layer_decay", 0.85, "lower layers know what most texts need")
     prefer(choices, "start.freeze", ("embedding",), "these texts hold few of its words, and would move those alone")
     if not choices.recipe.train.minutes:
-        choices.settle("train.epochs", 2 if many else 4, gentle)
+        preset = choices.recipe.train.preset
+        choices.settle("train.epochs", PRESETS[preset].tuning_epochs[many], f"{gentle}, the preset {preset}")
     if fast_bfloat16():
         prefer(choices, "train.precision", "bfloat16", "this processor multiplies it in hardware")
 
