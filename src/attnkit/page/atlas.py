@@ -1,13 +1,11 @@
 """The atlas of a capture: one self-contained page with every layer and head, its maps and its text."""
 
 import base64
-import hashlib
-import re
-from html import escape
 from importlib.resources import files
 
 from attnkit.capture.captured import Capture
 from attnkit.capture.statistics import STATISTICS
+from attnkit.page.assemble import filled, program, style_sheet
 from attnkit.page.atlas_data import Blob, capture_data
 
 # In the order in which one stands on the other.
@@ -15,11 +13,8 @@ SCRIPTS = (
     "decode", "numbers", "colors", "words", "state", "model", "canvas", "atlas", "heatmap", "text", "minimap",
     "patches", "shading", "details", "explain", "about", "reading", "controls", "main",
 )  # fmt: skip
-_IMPORT = re.compile(r"^import \{([^}]*)\} from \"\./(\w+)\.js\";$", re.MULTILINE)
-_EXPORTED = re.compile(r"^export (?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
 STYLES = ("theme", "page", "parts", "print")
-_MARK = re.compile(r"\{\{(\w+)\}\}")
-_EXPORT = re.compile(r"^export ", re.MULTILINE)
+_WEB = files("attnkit.page") / "web"
 
 
 def atlas_page(
@@ -66,41 +61,21 @@ def atlas_page(
 
 
 def script() -> str:
-    """The page's program: each module as a function that gives what it exports, end to end, without indents."""
-    parts = []
-    for name in SCRIPTS:
-        source = _read(f"{name}.js")
-        exported = ", ".join(_EXPORTED.findall(source))
-        body = _EXPORT.sub("", _IMPORT.sub(r"const {\1} = from_\2;", source))
-        lines = (line.strip() for line in body.splitlines())
-        kept = "\n".join(line for line in lines if line and not line.startswith("//"))
-        parts.append(f"const from_{name} = (() => {{\n{kept}\nreturn {{ {exported} }};\n}})();")
-    return "\n".join(parts)
+    """The page's program."""
+    return program(_WEB, SCRIPTS)
 
 
 def style() -> str:
-    """The page's style sheet, without indents."""
-    sheet = "".join(_read(f"{name}.css") for name in STYLES)
-    return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
+    """The page's style sheet."""
+    return style_sheet(_WEB, STYLES)
 
 
 def _fill(frame: str, title: str, data: str) -> str:
-    """The frame with title, program and data, under a policy that lets nothing else run and nothing be asked for."""
-    program, sheet = script(), style()
-    policy = (
-        f"default-src 'none'; script-src '{_fingerprint(program)}'; style-src '{_fingerprint(sheet)}'; "
-        "connect-src 'none'; base-uri 'none'; form-action 'none'"
-    )
-    values = {"policy": policy, "title": escape(title), "style": sheet, "script": program, "data": data}
-    return _MARK.sub(lambda found: values[found[1]], frame)
-
-
-def _fingerprint(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    return filled(frame, title, script(), style(), data=data)
 
 
 def _read(name: str) -> str:
-    return (files("attnkit.page") / "web" / name).read_text(encoding="utf-8")
+    return (_WEB / name).read_text(encoding="utf-8")
 
 
 def _statistics(captures: list[Capture]) -> list[dict[str, str]]:
