@@ -79,15 +79,15 @@ def _caveats(record: dict[str, Any], unlabeled: int, rows: list[Example]) -> str
     return said + (f"; {known:,} of them stand in its training rows" if known else "")
 
 
-def recorded_rows(run: Run, task: str | None = None) -> tuple[list[Example], str]:
-    """The rows that a run was tested on, read again from its data, and how they were chosen.
+def recorded_rows(run: Run, task: str | None = None, split: str = "test") -> tuple[list[Example], str]:
+    """The rows of a run's split ("train", "validation" or "test"), read again from its data, and how they were chosen.
 
     Raises: UsageError where it had none, or the data changed or is gone.
     """
     record = _record(run, task)
-    path, ids = Path(record["path"]), record["splits"]["test"]
+    path, ids = Path(record["path"]), record["splits"][split]
     if not ids:
-        raise UsageError(f"{run.path} was trained without test rows; name data to evaluate it on")
+        raise UsageError(f"{run.path} was trained without {split} rows; name data to evaluate it on")
     if not path.exists():
         raise UsageError(f"the data of {run.path} no longer stands at {path}; name data to evaluate it on")
     if data_sha256(path) != record["sha256"]:
@@ -102,8 +102,10 @@ def recorded_rows(run: Run, task: str | None = None) -> tuple[list[Example], str
     found = [places[key].pop(0) for key in ids if places.get(key)]
     if len(found) < len(ids):
         raise UsageError(
-            f"{len(ids) - len(found)} test rows of {run.path} are not in {path}; name data to evaluate it on"
+            f"{len(ids) - len(found)} {split} rows of {run.path} are not in {path}; name data to evaluate it on"
         )
+    if split != "test":
+        return found, f"the {split} rows of the run, read again"
     if run.recipe.evaluate.folds:
         return found, "the held-out rows of fold 1, whose model the run keeps, read again"
     return found, "the rows of the run's own test split, read again"
