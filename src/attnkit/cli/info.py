@@ -23,10 +23,11 @@ def info(
         attn info runs/2026-11-22-reviews
         attn info reviews.csv
     """
+    from attnkit.adapt.info import explain_learner
     from attnkit.compare.info import explain_compared
     from attnkit.tune.info import explain_path
 
-    found = explain_compared(path) or explain_path(path, allow_code=allow_code)
+    found = explain_learner(path) or explain_compared(path) or explain_path(path, allow_code=allow_code)
     if json:
         show_json(found.to_dict())
     else:
