@@ -25,7 +25,8 @@ from attnkit.train.parallel.processes import LOST, launched
 
 CALL, EVENTS, DONE = "call.json", "events.jsonl", "done"
 WORKER = "attnkit.train.parallel.worker"
-MOST_PROCESSES = 256
+# As many as there are cores, or a few on a small machine, where somebody tries them.
+MOST_PROCESSES = max(8, os.cpu_count() or 1)
 _ELASTIC = "torch.distributed.elastic"
 
 
@@ -37,7 +38,10 @@ def check_processes(processes: int) -> None:
     if launched() > 1:
         raise UsageError(f"{launched()} processes were launched and {processes} are asked for; leave --processes out")
     if not 1 <= processes <= MOST_PROCESSES:
-        raise UsageError(f"--processes takes a number from 1 to {MOST_PROCESSES}, and got {processes}")
+        raise UsageError(
+            f"--processes takes a number from 1 to {MOST_PROCESSES} on this machine of {os.cpu_count()} cores, and got "
+            f"{processes}"
+        )
     if not torch.distributed.is_available():
         raise UsageError("this build of torch has no torch.distributed; leave --processes out")
 
@@ -63,6 +67,7 @@ def launch(
             "recipe": settings,
             "options": dict(options),
             "threads": max(1, torch.get_num_threads() // processes),
+            "launcher": os.getpid(),
         }
         (place / CALL).write_text(json.dumps(call, default=str), "utf-8")
         workers = Workers(processes, place)

@@ -28,10 +28,10 @@ _LOOKS_A_SECOND = 4
 def main(folder: str) -> int:
     """Train what the call in `folder` says, with the processes that were launched beside this one; the exit code."""
     place, rank = Path(folder), os.environ["RANK"]
-    parent = os.getppid()
     write_text(place / f"{rank}.pid", str(os.getpid()))
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     call = json.loads((place / CALL).read_text("utf-8"))
+    # Known from the call: whoever launched this process may be gone before its first line is read.
+    threading.Thread(target=_end_with, args=(call["launcher"],), daemon=True).start()
     torch.set_num_threads(call["threads"])
     if "lo" in {name for _, name in socket.if_nameindex()}:
         # One machine: nothing need be heard outside it, and its name need not be known.
