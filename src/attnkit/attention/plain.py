@@ -82,7 +82,7 @@ def _made(plain: Any, allow_code: bool) -> Part:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in given:
             raise ValueError(f"{kind.__name__} needs the field {name!r}")
-    values = {key: _value(value, hints[key], f"{kind.__name__}.{key}", allow_code) for key, value in given.items()}
+    values = {key: plain_value(value, hints[key], f"{kind.__name__}.{key}", allow_code) for key, value in given.items()}
     return kind(**values)
 
 
@@ -105,7 +105,7 @@ def _kind(name: str, allow_code: bool) -> type[Part]:
     return found
 
 
-def _value(value: Any, hint: Any, field: str, allow_code: bool) -> Any:
+def plain_value(value: Any, hint: Any, field: str, allow_code: bool = False) -> Any:
     """`value` as the field's annotation wants it.
 
     Raises: ValueError where it is of another kind.
@@ -141,7 +141,7 @@ def _tuple(values: Iterable[Any], inner: tuple[Any, ...], field: str, allow_code
     if len(inner) != len(values):
         raise ValueError(f"{field} must hold {len(inner)} values; got {len(values)}")
     pairs = zip(values, inner, strict=True)
-    return tuple(_value(one, hint, f"{field}[{index}]", allow_code) for index, (one, hint) in enumerate(pairs))
+    return tuple(plain_value(one, hint, f"{field}[{index}]", allow_code) for index, (one, hint) in enumerate(pairs))
 
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", type(None): "'none'"}

@@ -106,3 +106,7 @@ class ModelSettings(Section):
         0.0,
         description="share of texts that pass by the last layer of a transformer or bert while training, less below",
     )
+    changes: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
+        (),
+        description="what makes the built network smaller, in order: tables with a kind, as `attn shrink` finds them",
+    )

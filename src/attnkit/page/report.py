@@ -90,7 +90,7 @@ def _figure(measure: Mapping[str, Any] | None) -> str:
 
 
 def _training(history: Sequence[Mapping[str, Any]], rates: Sequence[tuple[int, float]]) -> str:
-    if not history:
+    if not history or not history[-1]["step"]:
         return ""
     lines = [("training loss", "#b3541e", "train_loss"), ("validation loss", "#1e5fb3", "loss")]
     drawn = curve(history, lines) + curve(history, [(f"validation {history[0]['measure']}", "#2f7d32", "value")])

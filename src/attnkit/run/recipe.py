@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from attnkit.errors import UsageError
 from attnkit.files import write_text
+from attnkit.model.changes import changes_from_plain
 from attnkit.model.operator import check_operator
 from attnkit.model.settings import ModelSettings, Section
 from attnkit.run.sections import DataSettings, EvaluateSettings, TokenSettings, TrainSettings
@@ -97,6 +98,10 @@ def recipe_from_plain(tables: Any, source: str, *, allow_code: bool | None = Fal
         recipe = Recipe.model_validate(tables)
     except ValidationError as error:
         raise UsageError(_sentence(error, source)) from None
+    try:
+        changes_from_plain(recipe.model.changes)
+    except ValueError as error:
+        raise UsageError(f"{source}: model.changes: {error}") from None
     if allow_code is None:
         return recipe
     for name in ("attention", "pooling"):

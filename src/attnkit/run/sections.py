@@ -70,7 +70,9 @@ class TrainSettings(Section):
         0.0, ge=0, le=1_000_000, description="wall time of the whole command in minutes (0: as long as it takes)"
     )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the weights, the batch order and dropout")
-    epochs: Count | Auto = Field("auto", description="most passes over the training split")
+    epochs: Annotated[int, Field(ge=0, le=1_000_000)] | Auto = Field(
+        "auto", description="most passes over the training split (0: the weights are measured and kept as they begin)"
+    )
     patience: Count | Auto = Field(
         "auto", description="evaluations without a better validation measure before stopping"
     )

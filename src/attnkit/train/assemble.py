@@ -116,7 +116,7 @@ def assemble(
         raise UsageError(str(error)) from None
     if not processes.lead((folder / "checkpoint.safetensors").exists):
         fit_wide(model, recipe.model, rows["train"], task)
-        begin(model, recipe, prepare.tokenizer, task, root, say, allow_code)
+        begin(model, recipe, prepare.tokenizer, task, outputs, root, say, allow_code)
     joint, train = None, rows["train"]
     if further:
         each = {

@@ -126,6 +126,9 @@ def protocol(recipe: Recipe, results: Results) -> str:
         test = "the test split was left unread"
     if recipe.data.train_share < 1:
         test += f"; trained on {results.sizes['train']:,} rows, a share of {recipe.data.train_share:g}"
+    if not recipe.train.epochs:
+        held = f"the {results.sizes['validation']:,} validation rows were not trained on"
+        return f"no weight was trained, all are as they began; {held}; {test}; {_drawn(recipe)}"
     return (
         f"weights chosen by {chosen_by} on {results.sizes['validation']:,} validation rows that were not trained on; "
         f"{test}; one training seed ({recipe.train.seed}), {_drawn(recipe)}"

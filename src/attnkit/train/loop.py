@@ -92,7 +92,7 @@ class Loop:
         self.plan = batch_plan(prepare, train.items, recipe)
         self.epochs = chosen(self.settings.epochs)
         self.all_steps = self.plan.steps(self.epochs)
-        self.steps_an_epoch = max(1, round(self.all_steps / self.epochs))
+        self.steps_an_epoch = max(1, round(self.all_steps / max(1, self.epochs)))
         self.unwatched = ""
         self.budget = budget
         self.clock = budget.clock if budget is not None else time.monotonic
@@ -112,6 +112,10 @@ class Loop:
         if self.processes.lead(self.checkpoint.exists):
             self._restore()
         else:
+            self._save()
+        if not self.epochs and not self.at.finished:
+            self._evaluate()
+            self.at.finished = "nothing was to be trained (train.epochs = 0)"
             self._save()
         pacer = self._pacer()
         ctrl_c.gentle = True

@@ -15,8 +15,8 @@ from attnkit.train.choices import Choices
 from attnkit.train.events import Say
 from attnkit.train.parallel.processes import current
 from attnkit.train.start.as_mean import begin_as_mean
+from attnkit.train.start.changed import fill_changed
 from attnkit.train.start.choose import choose_start, prefer
-from attnkit.train.start.fill import fill
 from attnkit.train.start.opening import open_start
 from attnkit.train.start.start import Start
 from attnkit.train.start.vectors import fill_vectors, vectors_width
@@ -41,6 +41,8 @@ def settle_start(choices: Choices, rows: int, allow_code: bool = False) -> Start
         return None
     start = open_start(settings.start_from, allow_code)
     choose_start(choices, start, rows)
+    if start.settings.changes and choices.recipe.model.encoder == start.settings.encoder:
+        prefer(choices, "model.changes", start.settings.changes, f"what {start.said} has gone through")
     return start
 
 
@@ -49,6 +51,7 @@ def begin(
     recipe: Recipe,
     tokenizer: TextTokenizer,
     task: Task,
+    outputs: int,
     root: Path,
     say: Say,
     allow_code: bool = False,
@@ -70,7 +73,7 @@ def begin(
         say("said", sentence=f"{path.name} has vectors for {found:,} of {tokenizer.size:,} words ({share:.1%})")
     if settings.start_from:
         start = open_start(settings.start_from, allow_code)
-        filled = fill(model, recipe.model, task, start)
+        filled = fill_changed(model, recipe.model, task, start, tokenizer.size, outputs, allow_code)
         say("said", sentence=filled.sentence(start))
         fresh_pooling = any(name.startswith("summary.pooling.") for name in filled.fresh)
         if fresh_pooling and isinstance(model, TextClassifier) and begin_as_mean(model.summary.pooling):

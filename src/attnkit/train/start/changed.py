@@ -1,0 +1,61 @@
+"""Weights from elsewhere into a network that is changed further: filled first, then changed."""
+
+from dataclasses import replace
+
+import torch
+
+from attnkit.errors import UsageError
+from attnkit.model.build import Network, build_model
+from attnkit.model.changes import Change, apply_changes, changes_from_plain
+from attnkit.model.settings import ModelSettings
+from attnkit.task.base import Task
+from attnkit.train.start.fill import Filled, fill
+from attnkit.train.start.start import Start
+
+
+def fill_changed(
+    model: Network,
+    settings: ModelSettings,
+    task: Task,
+    start: Start,
+    vocabulary_size: int,
+    outputs: int,
+    allow_code: bool = False,
+) -> Filled:
+    """Put the weights of `start` into `model`, after making on them the changes of `settings` that they lack.
+
+    Raises: UsageError where nothing fits, or `start` has changes that `settings` have not.
+    """
+    lacking = lacking_changes(settings, start)
+    if not lacking:
+        return fill(model, settings, task, start)
+    whole_settings = settings.model_copy(update={"changes": settings.changes[: -len(lacking)]})
+    with torch.random.fork_rng(devices=[]):
+        whole = build_model(whole_settings, vocabulary_size, outputs, allow_code=allow_code)
+    # What is not taken over is that of the model, such as what its wide branch has counted.
+    own, held = model.state_dict(), whole.state_dict()
+    whole.load_state_dict({n: own[n] if n in own and own[n].shape == v.shape else v for n, v in held.items()})
+    filled = fill(whole, whole_settings, task, start)
+    try:
+        apply_changes(whole, lacking)
+    except ValueError as error:
+        raise UsageError(f"{start.said} cannot be changed: {error}") from None
+    model.load_state_dict(whole.state_dict())
+    return replace(filled, changed=lacking)
+
+
+def lacking_changes(settings: ModelSettings, start: Start) -> tuple[Change, ...]:
+    """The changes of `settings` that the weights of `start` have not gone through.
+
+    Raises: UsageError where they have gone through others.
+    """
+    if settings.encoder != start.settings.encoder:
+        # Not one of its layers is taken over.
+        return ()
+    wanted, had = changes_from_plain(settings.changes), changes_from_plain(start.settings.changes)
+    if wanted[: len(had)] != had:
+        raise UsageError(
+            f"{start.said} has gone through {len(had)} changes with which model.changes does not begin; leave "
+            "model.changes out, or put them first"
+        )
+    return wanted[len(had) :]
