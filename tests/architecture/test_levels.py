@@ -16,6 +16,7 @@ EDGES = {
     "capture": ("layers",),
     "page": ("capture",),
     "data": (),
+    "bundle": ("data",),
     "task": ("data",),
     "model": ("layers",),
     "run": ("model", "task"),
@@ -25,8 +26,8 @@ EDGES = {
     "adapt": ("train",),
     "see": ("train",),
     "shrink": ("train",),
-    "ship": ("train",),
-    "serve": ("train",),
+    "ship": ("train", "bundle"),
+    "serve": ("train", "bundle"),
     "cli": ("tune", "compare", "adapt", "see", "shrink", "ship", "serve"),
     "__main__": ("cli",),
 }

@@ -37,7 +37,7 @@ class NgramRows(nn.Module):
         for back in range(1, self.longest):
             before_BT = _before(row_BT)
             key_BT = before_BT * self.vocabulary_size + ids_BT
-            place_BT = torch.searchsorted(self.keys, key_BT).clamp(max=len(self.keys) - 1)
+            place_BT = _place(self.keys, key_BT)
             known_BT = (self.keys[place_BT] == key_BT) & (before_BT > 0) & plain_BT
             if isinstance(real, Pieces):
                 # What ends at the last word of one text may not begin the next.
@@ -66,6 +66,20 @@ def shares(rows_BT: Tensor, real: Tensor | Pieces, dropout: float = 0.0) -> Tens
         share_BT = share_BT * (torch.rand(share_BT.shape, device=share_BT.device) >= dropout)
     share_BT = share_BT.gather(-1, run_BT) * (sorted_BT > 0)
     return torch.zeros_like(share_BT).scatter(-1, order_BT, share_BT)
+
+
+def _place(keys_R: Tensor, key_BT: Tensor) -> Tensor:
+    """The place of the first of the sorted keys that is not below each key, at most the last one."""
+    most = len(keys_R) - 1
+    if not torch.compiler.is_exporting():
+        return torch.searchsorted(keys_R, key_BT).clamp(max=most)
+    # Not every format that a program is exported to can search: the same by halving steps, each a lookup.
+    place_BT = torch.zeros_like(key_BT)
+    for power in reversed(range(most.bit_length())):
+        further_BT = place_BT + 2**power
+        below_BT = (keys_R[further_BT.clamp(max=most) - 1] < key_BT) & (further_BT <= most)
+        place_BT = torch.where(below_BT, further_BT, place_BT)
+    return place_BT
 
 
 def _before(x_BT: Tensor) -> Tensor:
