@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from attnkit.compare.figures import resampled
 from attnkit.compare.paired import Resampled, differences, holm, over_seeds
 from attnkit.data.examples import Example
 from attnkit.task.multi_label import MultiLabel
+from attnkit.task.resampled import resampled
 from attnkit.task.score import Score
 from attnkit.task.single_label import SingleLabel
 

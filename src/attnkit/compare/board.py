@@ -11,9 +11,9 @@ import numpy as np
 from attnkit.compare.arms import Arm
 from attnkit.compare.cells import Cell, relative
 from attnkit.compare.conclude import conclusions
-from attnkit.compare.figures import resampled
 from attnkit.compare.ground import Ground
 from attnkit.compare.paired import TIE, Resampled, differences, over_seeds
+from attnkit.task.resampled import resampled
 
 MECHANISMS, ABLATION = "mechanisms", "ablation"
 

@@ -12,7 +12,6 @@ import torch
 from attnkit.compare.arms import Arm
 from attnkit.compare.cells import VALIDATION, Cell, relative, run_cells
 from attnkit.compare.comparison import check_seeds, wanted_recipe, without_path
-from attnkit.compare.figures import resampled
 from attnkit.compare.ground import Ground, lay_ground
 from attnkit.compare.paired import over_seeds
 from attnkit.compare.place import REPORT, RESULTS, begun, check_free, default_folder
@@ -22,6 +21,7 @@ from attnkit.files import write_text
 from attnkit.page.report_curve import curve_page, curve_picture
 from attnkit.run.recipe import Recipe
 from attnkit.run.record import write_record
+from attnkit.task.resampled import resampled
 from attnkit.train.events import Listener, Say
 
 SHARES = (0.25, 0.5, 0.75, 1.0)

@@ -1,4 +1,4 @@
-"""Figures of cells under resampling: what each would have measured on other rows of the same kind."""
+"""Figures of several models under resampling: what each would have measured on other rows of the same kind."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ RESAMPLES = 4000
 def resampled(
     task: Task, rows: Sequence[Example], outputs: Sequence[Tensor], generator: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """(figures (cells,), resampled figures (resamples, cells)) of the measure by which `task` selects.
+    """(figures (models,), resampled figures (resamples, models)) of the measure by which `task` selects.
 
-    `outputs` are logits (n, C) a cell, or predicted scores (n, 1) in the label's own units. Every cell meets the same
+    `outputs` are logits (n, C) a model, or predicted scores (n, 1) in the label's own units. All models meet the same
     resamples of the rows.
     """
     if task.kind == "single":
