@@ -22,6 +22,7 @@ from attnkit.cli.info import info
 from attnkit.cli.init import init
 from attnkit.cli.kernels import kernels
 from attnkit.cli.laws import laws
+from attnkit.cli.learn import learn
 from attnkit.cli.list import list_
 from attnkit.cli.lr import lr
 from attnkit.cli.plan import plan
@@ -30,6 +31,8 @@ from attnkit.cli.pretrain import pretrain
 from attnkit.cli.quickstart import quickstart
 from attnkit.cli.runs import runs
 from attnkit.cli.see import see
+from attnkit.cli.serve import serve
+from attnkit.cli.shrink import shrink
 from attnkit.cli.train import train
 from attnkit.cli.tune import tune
 
@@ -43,6 +46,8 @@ VERBS = {
     "The loop": (check, augment, init, lr, pretrain, train, tune, evaluate, predict),
     "Finding out": (compare, curve, errors),
     "Seeing": (see, heads, explain, diff),
+    "Shipping": (serve, learn,),
+    "Smaller": (shrink,),
     "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),
 }

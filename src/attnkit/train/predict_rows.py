@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from attnkit.data.examples import to_examples
 from attnkit.data.readers import read
@@ -13,13 +13,31 @@ from attnkit.data.writers import kind_of_file, packed, written
 from attnkit.errors import UsageError
 from attnkit.files import write_bytes
 from attnkit.task.base import Prediction
-from attnkit.train.predictor import Predictor
+from attnkit.train.predictor import Text
 
 PREDICTION, PROBABILITY = "prediction", "probability"
 
 
+class Predicts(Protocol):
+    """Whatever predicts the texts of a file: a Predictor, or a service in front of one."""
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns of the training data meant."""
+        ...
+
+    @property
+    def paired(self) -> bool:
+        """True where a text is a pair of texts."""
+        ...
+
+    def predict(self, texts: Sequence[Text]) -> list[Prediction]:
+        """Label and probabilities of each text, in order."""
+        ...
+
+
 def predict_file(
-    predictor: Predictor,
+    predictor: Predicts,
     source: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
@@ -120,14 +138,14 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
         raise UsageError(f"there is no folder {target.absolute().parent} to write {target.name} into; make it first")
 
 
-def _lines(path: Path, predictor: Predictor) -> tuple[list[str], list[dict[str, Any]], Sequence[Any]]:
+def _lines(path: Path, predictor: Predicts) -> tuple[list[str], list[dict[str, Any]], Sequence[Any]]:
     if not path.is_file():
         raise UsageError(f"there is no file {path}; check the name")
     texts = pairs_of(text_lines(load_bytes(path), str(path)), predictor, str(path))
     return ["text"], [{"text": "\t".join(one) if isinstance(one, tuple) else one} for one in texts], texts
 
 
-def pairs_of(lines: Sequence[str], predictor: Predictor, where: str) -> list[str | tuple[str, str]]:
+def pairs_of(lines: Sequence[str], predictor: Predicts, where: str) -> list[str | tuple[str, str]]:
     """Lines as the model takes them: where it reads pairs, each holds two texts with a tab between them.
 
     Raises: UsageError naming the line that does not.
@@ -146,7 +164,7 @@ def pairs_of(lines: Sequence[str], predictor: Predictor, where: str) -> list[str
 
 
 def _rows(
-    path: Path, predictor: Predictor, text: str | None, pair: str | None
+    path: Path, predictor: Predicts, text: str | None, pair: str | None
 ) -> tuple[list[str], list[dict[str, Any]], Sequence[Any]]:
     tables = read(path)
     if len(tables) > 1:

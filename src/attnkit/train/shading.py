@@ -1,16 +1,20 @@
 """A text in pieces, each with the weight that the pooling gave it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attnkit.data.tokens.tokenizer import TextTokenizer
 from attnkit.task.base import Prediction
-from attnkit.train.predictor import Looked, Predictor, Text
+from attnkit.train.predictor import Predictor, Text
+
+Pieces = tuple[tuple[str, float | None], ...]
 
 
 @dataclass(frozen=True)
 class Shading:
     """`pieces` joined are the text (weight None between tokens); `tokens` are the pieces that were weighed."""
 
-    pieces: tuple[tuple[str, float | None], ...]
+    pieces: Pieces
     prediction: Prediction
     cut: int
 
@@ -27,20 +31,25 @@ class Shading:
 def shading(predictor: Predictor, text: Text) -> Shading:
     """Where the model looked in one text, in the text's own letters where its tokens can be found in it."""
     looked = predictor.attention(text)
-    pieces = _in_text(predictor, text, looked) if isinstance(text, str) else None
-    return Shading(pieces or _apart(looked), looked.prediction, looked.cut)
+    pieces = pieces_of(predictor.preprocessing.tokenizer, text, looked.tokens, looked.weights)
+    return Shading(pieces, looked.prediction, looked.cut)
 
 
-def _in_text(predictor: Predictor, text: str, looked: Looked) -> tuple[tuple[str, float | None], ...] | None:
-    tokenizer = predictor.preprocessing.tokenizer
+def pieces_of(tokenizer: TextTokenizer, text: Text, tokens: Sequence[str], weights: Sequence[float]) -> Pieces:
+    """The tokens that were read with the weight of each, in the text's own letters where they can be found in it."""
+    found = _in_text(tokenizer, text, tokens, weights) if isinstance(text, str) else None
+    return found or _apart(tokens, weights)
+
+
+def _in_text(tokenizer: TextTokenizer, text: str, tokens: Sequence[str], weights: Sequence[float]) -> Pieces | None:
     places = tokenizer.offsets(text)
-    ids = tokenizer.encode_all([text])[0][: len(looked.weights)]
+    ids = tokenizer.encode_all([text])[0][: len(weights)]
     # A hierarchical model cuts sentences first, which may part tokens otherwise than the whole text would.
-    if tokenizer.tokens(ids) != looked.tokens:
+    if tokenizer.tokens(ids) != list(tokens):
         return None
     pieces: list[tuple[str, float | None]] = []
     last = 0
-    for (start, end), weight in zip(places, looked.weights, strict=False):
+    for (start, end), weight in zip(places, weights, strict=False):
         start = max(start, last)
         if start > last:
             pieces.append((text[last:start], None))
@@ -50,8 +59,8 @@ def _in_text(predictor: Predictor, text: str, looked: Looked) -> tuple[tuple[str
     return (*pieces, *([(text[last:], None)] if last < len(text) else []))
 
 
-def _apart(looked: Looked) -> tuple[tuple[str, float | None], ...]:
+def _apart(tokens: Sequence[str], weights: Sequence[float]) -> Pieces:
     pieces: list[tuple[str, float | None]] = []
-    for token, weight in zip(looked.tokens, looked.weights, strict=True):
+    for token, weight in zip(tokens, weights, strict=True):
         pieces += [(token, weight), (" ", None)]
     return tuple(pieces)

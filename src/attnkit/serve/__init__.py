@@ -1,0 +1,1 @@
+"""Serve: trained models behind an HTTP interface and a page, with requests answered in batches."""

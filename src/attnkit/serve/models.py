@@ -1,0 +1,35 @@
+"""The models of a service, by the names that requests call them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attnkit.errors import UsageError
+from attnkit.run.directory import PARTIAL
+from attnkit.serve.answerer import Answerer
+from attnkit.serve.of_run import open_run
+
+
+def open_models(paths: Sequence[Path], *, task: str | None = None, allow_code: bool = False) -> dict[str, Answerer]:
+    """The models at `paths`, the main one first, each under the name of its folder or file (numbered where taken).
+
+    Raises: UsageError where one of them cannot be opened, or is given twice.
+    """
+    models: dict[str, Answerer] = {}
+    seen: set[Path] = set()
+    for path in paths:
+        place = path.absolute()
+        if place in seen:
+            raise UsageError(f"{path} is given twice; a model is compared with another one")
+        seen.add(place)
+        name = _name(path, models)
+        models[name] = open_run(path, name, task=task, allow_code=allow_code)
+    return models
+
+
+def _name(path: Path, taken: dict[str, Answerer]) -> str:
+    first = path.absolute().name.removesuffix(PARTIAL) or "model"
+    name, number = first, 1
+    while name in taken:
+        number += 1
+        name = f"{first}-{number}"
+    return name
