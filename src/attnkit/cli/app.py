@@ -7,6 +7,7 @@ from cyclopts import App, Group, Parameter
 
 from attnkit import __version__
 from attnkit.cli.augment import augment
+from attnkit.cli.card import card
 from attnkit.cli.check import check
 from attnkit.cli.compare import compare
 from attnkit.cli.curve import curve
@@ -33,8 +34,10 @@ from attnkit.cli.runs import runs
 from attnkit.cli.see import see
 from attnkit.cli.serve import serve
 from attnkit.cli.shrink import shrink
+from attnkit.cli.ship import ship
 from attnkit.cli.train import train
 from attnkit.cli.tune import tune
+from attnkit.cli.verify import verify
 
 HELP = "Fit attention to your data: train it, tune it, see where it looks, and hold it to its laws."
 NOTES = (
@@ -46,7 +49,7 @@ VERBS = {
     "The loop": (check, augment, init, lr, pretrain, train, tune, evaluate, predict),
     "Finding out": (compare, curve, errors),
     "Seeing": (see, heads, explain, diff),
-    "Shipping": (serve, learn,),
+    "Shipping": (ship, verify, card, serve, learn),
     "Smaller": (shrink,),
     "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),

@@ -27,6 +27,7 @@ EXTRAS = {
     "hf": ("transformers",),
     "tune": ("optuna",),
     "multitask": ("torchjd",),
+    "ship": ("onnx", "onnxscript", "onnxruntime"),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
 }
 # They install beside a torch they were not built for, without a word, and break what imports them.

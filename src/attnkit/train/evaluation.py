@@ -52,7 +52,7 @@ def evaluate(
     opened = Run.open(run)
     predictor = load(opened, allow_code=allow_code, task=task)
     record = _record(opened, task)
-    examples, protocol = _given(opened, record, data) if data is not None else recorded_rows(opened, task)
+    examples, protocol = rows_given(opened, data, task) if data is not None else recorded_rows(opened, task)
     words = predictor.task.kind == "language"
     labeled = [row for row in examples if (row.text.strip() if words else row.label is not None)]
     if not labeled:
@@ -111,8 +111,12 @@ def recorded_rows(run: Run, task: str | None = None, split: str = "test") -> tup
     return found, "the rows of the run's own test split, read again"
 
 
-def _given(run: Run, record: dict[str, Any], data: str | os.PathLike[str]) -> tuple[list[Example], str]:
-    schema = Schema.from_dict(record["schema"])
+def rows_given(run: Run, data: str | os.PathLike[str], task: str | None = None) -> tuple[list[Example], str]:
+    """The rows of `data`, of its test split where it has one, with the columns of a run, and how they were chosen.
+
+    Raises: UsageError where it cannot be read, or lacks the label.
+    """
+    schema = Schema.from_dict(_record(run, task)["schema"])
     words = schema.label is None
     tables = {"all": read_lines(Path(data))} if words and holds_lines(Path(data)) else read(data)
     name = "test" if "test" in tables else "all"

@@ -1,11 +1,12 @@
-"""A run's network as a torch program with free batch and length: what every export begins with."""
+"""A run's network as every export takes it: ids and keep in, logits out, batch and length left open."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import Dim
 
 from attnkit.errors import UsageError
 from attnkit.layers import Seen, tapped
@@ -40,10 +41,29 @@ class Shipped(nn.Module):
         return named["sentence_summary.pooling"].unsqueeze(-1) * words_BNT * keep
 
 
-def to_program(predictor: Predictor, target: str, attention: bool = False) -> ExportedProgram:
-    """The network of a run as an exported program, for `target` ("onnx" or "torch").
+@dataclass(frozen=True)
+class Traced:
+    """A module with the inputs to show it to an exporter, and which of their axes stay open."""
 
-    Raises: UsageError where the network cannot be exported, with the reason.
+    module: Shipped
+    inputs: tuple[Tensor, Tensor]
+    axes: dict[int, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the axes of ids and keep."""
+        return tuple(axis.__name__ for axis in self.axes.values())
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what comes out."""
+        return ("logits", "attention") if self.module.attention else ("logits",)
+
+
+def traced(predictor: Predictor, target: str, attention: bool = False) -> Traced:
+    """The network of a run, ready to be exported for `target` ("onnx" or "torch").
+
+    Raises: UsageError where it cannot leave its run, with the reason.
     """
     reason = refusal(predictor)
     if reason:
@@ -51,18 +71,7 @@ def to_program(predictor: Predictor, target: str, attention: bool = False) -> Ex
     hierarchical = predictor.preprocessing.hierarchical
     network = with_exported_lstms(predictor.network, target).eval().requires_grad_(False)
     module = Shipped(network, attention, hierarchical).eval()
-    shown = _shown(hierarchical)
-    shapes = _free(predictor, hierarchical)
-    try:
-        with torch.no_grad():
-            program = torch.export.export(module, shown, dynamic_shapes=(shapes, shapes))
-    except Exception as error:
-        # torch.export raises whatever the network or its own analysis stumbled on.
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UsageError(f"this model cannot be shipped, as torch.export refuses it: {reason}") from error
-    # A sample of inputs would travel as a pickle; whoever opens the program has no need of it.
-    program.example_inputs = None
-    return program
+    return Traced(module, _shown(hierarchical), _open(predictor, hierarchical))
 
 
 def refusal(predictor: Predictor) -> str | None:
@@ -102,7 +111,7 @@ def _shown(hierarchical: bool) -> tuple[Tensor, Tensor]:
     return torch.full(shape, 3) * keep, keep
 
 
-def _free(predictor: Predictor, hierarchical: bool) -> dict[int, Any]:
+def _open(predictor: Predictor, hierarchical: bool) -> dict[int, Any]:
     most = longest(predictor)
     batch, length = Dim("batch", min=1), Dim("length", min=1) if most is None else Dim("length", min=1, max=most)
     return {0: batch, 1: Dim("sentences", min=1), 2: length} if hierarchical else {0: batch, 1: length}
