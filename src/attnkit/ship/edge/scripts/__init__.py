@@ -1,0 +1,1 @@
+"""What runs in the environment named by --tools-env; nothing here imports attnkit."""

@@ -1,0 +1,27 @@
+"""A .pte file that answers over pipes: run_executorch.py MODEL THREADS."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from executorch.runtime import Runtime
+from talking import serve
+
+
+def main(path: str) -> None:
+    """Answer ids (1, T) with the outputs of the method of that length."""
+    program = Runtime.get().load_program(Path(path).read_bytes())
+    methods: dict[str, Any] = {}
+
+    def compute(ids: Any) -> list[Any]:
+        name = f"length_{ids.shape[1]}"
+        if name not in methods:
+            methods[name] = program.load_method(name)
+        return [one.numpy().copy() for one in methods[name].execute([torch.from_numpy(ids)])]
+
+    serve(compute)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
