@@ -35,7 +35,8 @@ def make_app(service: Service) -> Guard:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.batcher.start(list(service.models.values()))
+        if not service.batcher.alive:
+            service.start()
         yield
         await asyncio.to_thread(service.batcher.stop)
 

@@ -75,8 +75,12 @@ class Batcher:
         """
         self._warming = [(model, Future[None]()) for model in models]
         self._thread.start()
-        for _, warmed in self._warming:
-            warmed.result()
+        try:
+            for _, warmed in self._warming:
+                warmed.result()
+        except Exception:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Answer what waits, accept nothing more, and end the thread."""

@@ -66,6 +66,8 @@ def run(service: Service, made: socket.socket, *, proxy: str | None = None, read
     from attnkit.serve.api import make_app
 
     server = gentle_server(service, make_app(service), proxy, ready)
+    # Before the server, which would answer for an error here with an exit code of its own.
+    service.start()
     with made:
         server.run(sockets=[made])
     said("stopped", accepted=service.accepted, answered=service.answered)

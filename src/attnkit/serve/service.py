@@ -52,6 +52,13 @@ class Service:
         """True where a load balancer should send requests here."""
         return self.phase is Phase.SERVING and self.batcher.alive and not self.batcher.full
 
+    def start(self) -> None:
+        """Begin to compute, with every model warmed up.
+
+        Raises: whatever a model raises on the largest batch it may meet.
+        """
+        self.batcher.start(list(self.models.values()))
+
     def model(self, name: str | None) -> Answerer:
         """The model of that name, the main one for None.
 
