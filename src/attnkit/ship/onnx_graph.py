@@ -2,17 +2,20 @@
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import has_free_symbols
 
 from attnkit.errors import FailedError, UsageError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, ValueInfoProto
+    from onnx import ModelProto
 
 # The first with attention as one operator (Attention-23); with fewer the map of every head is written out.
 OPSET = 23
@@ -42,31 +45,42 @@ def to_onnx(
     except ImportError:
         raise UsageError(LACKING) from None
     del onnxscript
-    was_training = module.training
-    module.eval()
-    try:
-        with _quiet(), torch.no_grad():
+    shapes = tuple(dict(axes) for axes in dynamic_shapes)
+    with _quiet():
+        traced = _traced(module, inputs, shapes)
+        _check_open(traced, shapes)
+        try:
             program = torch.onnx.export(
-                module,
+                traced,
                 inputs,
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes=tuple(dict(axes) for axes in dynamic_shapes),
+                dynamic_shapes=shapes,
                 input_names=input_names,
                 output_names=output_names,
                 custom_translation_table=_translations(),
                 verbose=False,
             )
-    except torch.onnx.OnnxExporterError as error:
-        raise FailedError(f"this network has no ONNX form: {_reason(error)}; ship it with --to torch") from error
-    finally:
-        module.train(was_training)
+        except torch.onnx.OnnxExporterError as error:
+            raise FailedError(f"this network has no ONNX form: {_reason(error)}; ship it with --to torch") from error
     assert program is not None
     model: ModelProto = program.model_proto
     _forget_notes(model)
-    _check_open(model.graph.input, dynamic_shapes)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _traced(module: nn.Module, inputs: tuple[Tensor, ...], shapes: tuple[dict[int, Any], ...]) -> ExportedProgram:
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, inputs, dynamic_shapes=shapes)
+    except Exception as error:
+        # torch.export raises whatever the network or its own analysis stumbled on.
+        raise FailedError(f"this network cannot be exported: {_reason(error)}") from error
+    finally:
+        module.train(was_training)
 
 
 def _translations() -> dict[Any, Any]:
@@ -75,33 +89,36 @@ def _translations() -> dict[Any, Any]:
 
     def sort(x: Any, *, stable: bool | None = None, dim: int = -1, descending: bool = False) -> Any:
         """TopK of all: of equal numbers ONNX puts the earlier one first, which is what stable means."""
-        count = op.Reshape(op.Gather(op.Shape(x), op.Constant(value_int=dim), axis=0), op.Constant(value_ints=[1]))
-        return op.TopK(x, count, axis=dim, largest=int(descending), sorted=1)
+        shape: Any = op.Shape(x)
+        axis: Any = op.Constant(value_ints=[dim])
+        return op.TopK(x, op.Gather(shape, axis, axis=0), axis=dim, largest=int(descending), sorted=1)
 
     return {torch.ops.aten.sort.stable: sort}
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of libraries that nothing here uses."""
+    """Without what the exporter says of libraries that nothing here uses, and of names that axes share."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(level)
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause in a line; an operator without an ONNX form by its name."""
+    """The innermost cause in a few words; an operator without an ONNX form by its name."""
     while error.__cause__ is not None:
         error = error.__cause__
     said = str(error).strip()
     operator = re.search(r"No ONNX function found for <OpOverload\(op='(\S+)', overload='(\S+)'\)>", said)
     if operator:
         return f"no ONNX operator stands for {operator[1].replace('.', '::')}.{operator[2]}"
-    return said.splitlines()[0].rstrip(".") if said else type(error).__name__
+    return " ".join(said.split())[:300].rstrip(".") if said else type(error).__name__
 
 
 def _forget_notes(model: "ModelProto") -> None:
@@ -124,16 +141,17 @@ def _forget_in(graph: Any) -> None:
                 _forget_in(inner)
 
 
-def _check_open(inputs: "Sequence[ValueInfoProto]", dynamic_shapes: Sequence[Mapping[int, Any]]) -> None:
-    """Refuse an axis that should be open and was made a constant.
+def _check_open(traced: ExportedProgram, shapes: Sequence[Mapping[int, Any]]) -> None:
+    """Refuse an axis that should be open and was made a constant, which the ONNX graph would still call open.
 
     Raises: FailedError.
     """
-    for one, axes in zip(inputs, dynamic_shapes, strict=True):
+    by_name = {node.name: node.meta["val"] for node in traced.graph.nodes if node.op == "placeholder"}
+    for name, axes in zip(traced.graph_signature.user_inputs, shapes, strict=True):
         for axis in axes:
-            size = one.type.tensor_type.shape.dim[axis]
-            if not size.dim_param:
+            size = by_name[name].shape[axis]
+            if not has_free_symbols(size):
                 raise FailedError(
-                    f"axis {axis} of {one.name!r} became the constant {size.dim_value} in the ONNX graph: "
-                    "something in the network depends on that size; leave the axis out of dynamic_shapes"
+                    f"axis {axis} of {name!r} became the constant {size}: something in the network depends on that "
+                    "size; leave the axis out of dynamic_shapes"
                 )

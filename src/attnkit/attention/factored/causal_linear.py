@@ -88,7 +88,8 @@ def _running(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLE: Tensor) -> Tensor:
     """sum_(m <= l) (q_l . k_m) v_m as (B, H, L, E): within chunks by a small map, between them by a running sum."""
     B, H, L, _ = q_BHLD.shape
     # A chunk of nothing in front: each real chunk then has one before it, and an exported graph holds at any length.
-    chunks = -(-L // CHUNK) + 1
+    # Counted without a negative quotient, which ONNX rounds the other way.
+    chunks = (L + CHUNK - 1) // CHUNK + 1
     # Sums over thousands of tokens are kept in at least float32.
     wide = torch.promote_types(q_BHLD.dtype, torch.float32)
     q, k, v = (
