@@ -42,7 +42,7 @@ def encoder_of(network: nn.Module) -> nn.Module:
     layers = getattr(encoder, "layers", None)
     if not isinstance(encoder, nn.Module) or not isinstance(layers, nn.ModuleList):
         found = "no encoder" if encoder is None else f"a {type(encoder).__name__}"
-        raise ValueError(f"it is for the layers of a transformer or bert, and this network has {found}; leave it out")
+        raise ValueError(f"changes are to the layers of a transformer or bert, and this network has {found}")
     return encoder
 
 

@@ -1,0 +1,1 @@
+"""Importance: what heads, inner units and layers are worth, one file a way of asking."""
