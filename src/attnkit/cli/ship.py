@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from attnkit.cli.options import Force, Json
-from attnkit.cli.shipments import Budget, Floor, MaxLoss, MeasuredOn, Rows, show_shipped
+from attnkit.cli.shipments import Budget, Floor, MaxLoss, MeasuredOn, Rows, ToolsEnv, show_shipped
 from attnkit.cli.terminal import say, show_json
 
 
@@ -15,8 +15,8 @@ def ship(
     /,
     *,
     to: Annotated[
-        Literal["onnx", "torch", "bundle"],
-        Parameter(help="onnx and torch give a folder, bundle one .pyz file that predicts without attnkit and torch."),
+        Literal["onnx", "torch", "bundle", "litert", "executorch"],
+        Parameter(help="All give a folder, but bundle one .pyz file that predicts without attnkit and torch."),
     ] = "onnx",
     out: Annotated[Path | None, Parameter(help="Where to; NAME-TO, or NAME.pyz, where left out.")] = None,
     precision: Annotated[
@@ -29,6 +29,7 @@ def ship(
     max_loss: MaxLoss = None,
     rows: Rows = 2000,
     data: MeasuredOn = None,
+    tools_env: ToolsEnv = None,
     license: Annotated[str | None, Parameter(help="License, for the model card.")] = None,
     intended: Annotated[str | None, Parameter(help="What it is meant for, for the model card.")] = None,
     force: Force = False,
@@ -40,11 +41,12 @@ def ship(
 
         attn ship runs/2026-11-22-reviews --to bundle --out reviews.pyz
         attn ship runs/2026-11-22-reviews --to onnx --precision int8 --out reviews-int8 --max-loss 0.005
+        attn ship runs/2026-11-22-reviews --to litert --tools-env edge
     """
     from attnkit.cli.shipments import default_out
     from attnkit.ship.shipping import Wishes, ship
 
-    wishes = Wishes(to, precision, attention, task, budget, floor, max_loss, rows, data, license, intended)
+    wishes = Wishes(to, precision, attention, task, budget, floor, max_loss, rows, data, license, intended, tools_env)
     shipped = ship(run, out or default_out(run, to), wishes, force=force, say=(lambda _: None) if json else say)
     if json:
         show_json({"path": str(shipped.path), "verification": shipped.verification.to_dict()})

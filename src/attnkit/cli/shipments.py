@@ -18,6 +18,10 @@ MaxLoss = Annotated[
 Rows = Annotated[int, Parameter(help="Most evaluation rows to measure (0: all).")]
 MeasuredOn = Annotated[Path | None, Parameter(help="Labeled data to measure on; the run's test rows where left out.")]
 
+ToolsEnv = Annotated[
+    Path | None, Parameter(help="Environment with the tools of litert or executorch, which clash with ours.")
+]
+
 
 def default_out(run: Path, to: str) -> Path:
     """Where a run is shipped to when nothing is said: into the folder one stands in."""
@@ -34,7 +38,8 @@ def show_shipped(shipped: Any) -> None:
     say("Next:")
     if shipped.path.suffix == ".pyz":
         say(f'  python {shipped.path} "a text"', "  (with pip install onnxruntime tokenizers numpy, and nothing else)")
-    say(f"  attn verify {shipped.path}")
+    tools = " --tools-env ..." if made.get("tools") else ""
+    say(f"  attn verify {shipped.path}{tools}")
 
 
 def show_verified(found: Any) -> None:

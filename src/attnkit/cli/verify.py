@@ -1,12 +1,12 @@
 """attn verify: does a shipped model still answer as its run does?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from attnkit.cli.options import Json
-from attnkit.cli.shipments import Budget, Floor, MaxLoss, MeasuredOn, Rows, show_verified
+from attnkit.cli.shipments import Budget, Floor, MaxLoss, MeasuredOn, Rows, ToolsEnv, show_verified
 from attnkit.cli.terminal import complain, show_json
 
 
@@ -20,6 +20,7 @@ def verify(
     max_loss: MaxLoss = None,
     rows: Rows = 2000,
     data: MeasuredOn = None,
+    tools_env: ToolsEnv = None,
     json: Json = False,
 ) -> int:
     """Compare a shipped model, where it stands, with its run: logits, labels, its measure. Exit code 1 where it fails.
@@ -31,7 +32,8 @@ def verify(
     """
     from attnkit.ship.shipping import verify_shipped
 
-    found = verify_shipped(artefact, run, budget=budget, floor=floor, max_loss=max_loss, rows=rows, data=data)
+    how: dict[str, Any] = {"floor": floor, "max_loss": max_loss, "rows": rows, "data": data, "tools_env": tools_env}
+    found = verify_shipped(artefact, run, budget=budget, **how)
     if json:
         show_json(found.to_dict())
     else:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attnkit.model.bilstm import BiLSTM
+from attnkit.ship.edge.unrolled_lstm import UnrolledLSTM
 
 # ideep's number for an LSTM among the recurrent networks it knows.
 _LSTM_MODE = 2
@@ -69,9 +70,9 @@ class TorchLSTM(nn.Module):
 
 
 def with_exported_lstms(network: nn.Module, target: str) -> nn.Module:
-    """A copy of `network` whose LSTMs export to `target` ("onnx" or "torch")."""
+    """A copy of `network` whose LSTMs export to `target`."""
     found = copy.deepcopy(network)
-    kind = OnnxLSTM if target == "onnx" else TorchLSTM
+    kind = {"onnx": OnnxLSTM, "torch": TorchLSTM}.get(target, UnrolledLSTM)
     for module in found.modules():
         if isinstance(module, BiLSTM):
             for layers in (module.onward, module.backward_):

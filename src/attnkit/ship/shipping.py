@@ -46,6 +46,7 @@ class Wishes:
     data: Path | None = None
     license: str | None = None
     intended: str | None = None
+    tools_env: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,12 @@ def ship(
         not answer as the run does, and nothing is left then.
     """
     opened, place = Run.open(run), Path(out)
-    target = target_named("onnx" if wishes.to == BUNDLE else wishes.to)
+    predictor = load(opened, task=wishes.task)
+    target = target_named(
+        "onnx" if wishes.to == BUNDLE else wishes.to, wishes.tools_env, predictor.preprocessing.max_tokens
+    )
     _check(target, wishes)
     check_place(place, wishes.to == BUNDLE, force)
-    predictor = load(opened, task=wishes.task)
     rows = labeled_rows(opened, predictor, wishes.task, wishes.data, wishes.rows)
     shown = traced(predictor, target.name, wishes.attention)
     say(f"exporting to {target.name}, {wishes.precision}")
@@ -95,7 +98,7 @@ def ship(
     found.require("what was exported")
     held = {contract.model: model, TOKENIZER: tokenizer, CONTRACT: contract.to_json().encode()}
     held[VERIFICATION] = (json.dumps(found.to_dict(), ensure_ascii=False, indent=1) + "\n").encode()
-    told = {"model": contract.model, "target": target.name, "precision": wishes.precision}
+    told: dict[str, Any] = {"model": contract.model, "target": target.name, "precision": wishes.precision}
     told |= {"made": contract.made, "source": contract.source}
     held[CARD] = card(
         opened, predictor, license=wishes.license, intended=wishes.intended, shipped=told, verification=found
@@ -113,6 +116,7 @@ def verify_shipped(
     max_loss: float | None = None,
     rows: int = 2000,
     data: Path | None = None,
+    tools_env: Path | None = None,
 ) -> Verification:
     """Compare a shipped model, where it stands, with its run, where that stands; nothing is written.
 
@@ -123,7 +127,7 @@ def verify_shipped(
     place = Path(run) if run is not None else contents.path.absolute().parent / contract.source["path"]
     if run is None and not place.exists():
         raise UsageError(f"the run of {contents.path} no longer stands at {place}; name it with --run")
-    opened, target = Run.open(place), target_named(contract.target)
+    opened, target = Run.open(place), target_named(contract.target, tools_env, contract.limits.max_tokens)
     model = contents.read_checked(contract.model, contract.files)
     trouble = target.trouble(model)
     if file_sha256(opened.path / "model" / "weights.safetensors") != contract.source["weights_sha256"]:
@@ -135,14 +139,15 @@ def verify_shipped(
     return verify(predictor, shipped, held, budget=allowed, floor=floor, max_loss=max_loss, trouble=trouble)
 
 
-def open_shipped(path: str | os.PathLike[str]) -> Artefact:
+def open_shipped(path: str | os.PathLike[str], tools_env: Path | None = None) -> Artefact:
     """A shipped model of any target, ready to predict.
 
     Raises: UsageError where it is missing or damaged.
     """
     contents = Contents(path)
     contract = contract_of(contents)
-    session = target_named(contract.target).open(contents.read_checked(contract.model, contract.files))
+    target = target_named(contract.target, tools_env, contract.limits.max_tokens)
+    session = target.open(contents.read_checked(contract.model, contract.files))
     return Artefact(contract, tokenizer_of(contents, contract), session)
 
 
@@ -179,7 +184,9 @@ def _contract(
     if target.name == "onnx":
         made["opset"] = OPSET
         made["versions"] |= {name: version(name) for name in ("onnx", "onnxscript", "onnxruntime")}
-    if wishes.precision == "int8":
+    if wishes.tools_env is not None:
+        made["tools"] = True
+    elif wishes.precision == "int8":
         made["seven_bits"] = saturates()
     return Contract(
         target=target.name,
@@ -189,7 +196,7 @@ def _contract(
         paired=predictor.paired,
         limits=limits,
         attention=wishes.attention,
-        inputs=[{"name": name, "type": kind, "shape": axes} for name, kind in (("ids", "int64"), ("keep", "bool"))],
+        inputs=target.inputs(shown),
         outputs=[{"name": name, "type": "float32", "shape": shapes[name]} for name in shown.outputs],
         budget=BUDGETS[wishes.precision] if wishes.budget is None else wishes.budget,
         files={target.file: hashlib.sha256(model).hexdigest(), TOKENIZER: hashlib.sha256(tokenizer).hexdigest()},

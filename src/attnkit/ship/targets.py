@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from attnkit.bundle.session import OnnxSession, Session
 from attnkit.errors import UsageError
+from attnkit.ship.edge.targets import EDGE
 from attnkit.ship.lessen import lessened
 from attnkit.ship.network import Traced
 from attnkit.ship.onnx_graph import OPSET, to_onnx
@@ -17,9 +19,20 @@ from attnkit.ship.onnx_graph import OPSET, to_onnx
 class Target(Protocol):
     """One form that a network is shipped in."""
 
-    name: str
-    file: str
-    precisions: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """What it is called on the command line and in a contract."""
+        ...
+
+    @property
+    def file(self) -> str:
+        """The file of its model."""
+        ...
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What weights may be kept in, the usual one first."""
+        ...
 
     def make(self, traced: Traced, precision: str) -> bytes:
         """The model as the bytes of one file."""
@@ -31,6 +44,10 @@ class Target(Protocol):
 
     def trouble(self, model: bytes) -> list[str]:
         """What can be said against those bytes without computing them."""
+        ...
+
+    def inputs(self, traced: Traced) -> list[dict[str, Any]]:
+        """Name, type and shape of what goes in, as a contract tells it."""
         ...
 
 
@@ -69,6 +86,10 @@ class Onnx:
             found.append("its weights lie in another file")
         return found
 
+    def inputs(self, traced: Traced) -> list[dict[str, Any]]:
+        """Ids, and which of them are real."""
+        return ids_and_keep(traced)
+
 
 class Torch:
     """An exported program of torch (.pt2), for `torch.export.load` and what compiles it."""
@@ -104,6 +125,10 @@ class Torch:
         """Nothing: torch checks what it loads."""
         return []
 
+    def inputs(self, traced: Traced) -> list[dict[str, Any]]:
+        """Ids, and which of them are real."""
+        return ids_and_keep(traced)
+
 
 class TorchSession:
     """An exported program under torch.
@@ -130,11 +155,21 @@ class TorchSession:
 TARGETS: dict[str, Target] = {one.name: one for one in (Onnx(), Torch())}
 
 
-def target_named(name: str) -> Target:
-    """The target of that name.
+def ids_and_keep(traced: Traced) -> list[dict[str, Any]]:
+    """The inputs of a target that takes batches of any size."""
+    axes = list(traced.names)
+    return [{"name": name, "type": kind, "shape": axes} for name, kind in (("ids", "int64"), ("keep", "bool"))]
 
-    Raises: UsageError where there is none.
+
+def target_named(name: str, tools_env: Path | None = None, longest: int = 1) -> Target:
+    """The target of that name; those of fixed sizes reach texts of `longest` tokens, with the tools of `tools_env`.
+
+    Raises: UsageError where there is none, or its tools are missing.
     """
+    if name in EDGE:
+        return EDGE[name](tools_env, longest)
     if name not in TARGETS:
-        raise UsageError(f"there is no target {name!r}; ship to {', '.join(TARGETS)}")
+        raise UsageError(f"there is no target {name!r}; ship to {', '.join([*TARGETS, *EDGE])}")
+    if tools_env is not None:
+        raise UsageError(f"--tools-env is for {' and '.join(EDGE)}, and {name} needs no tools; leave it out")
     return TARGETS[name]

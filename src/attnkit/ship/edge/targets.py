@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,10 +42,10 @@ class EdgeSession:
 class _Edge:
     """What both have in common."""
 
-    name: ClassVar[str]
-    file: ClassVar[str]
-    precisions: ClassVar[tuple[str, ...]]
-    packages: ClassVar[tuple[str, ...]]
+    name: str
+    file: str
+    precisions: tuple[str, ...]
+    packages: tuple[str, ...]
 
     def __init__(self, tools_env: Path | None, longest: int) -> None:
         if tools_env is None:
@@ -73,6 +73,10 @@ class _Edge:
     def trouble(self, model: bytes) -> list[str]:
         """Nothing: the runtime refuses what it cannot read."""
         return []
+
+    def inputs(self, traced: Traced) -> list[dict[str, Any]]:
+        """Ids alone, of one of the fixed lengths."""
+        return [{"name": "ids", "type": "int32", "shape": [1, length]} for length in self.lengths]
 
 
 class LiteRT(_Edge):

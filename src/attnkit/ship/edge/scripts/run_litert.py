@@ -3,12 +3,14 @@
 import sys
 from typing import Any
 
-from ai_edge_litert.interpreter import Interpreter
 from talking import serve
 
 
 def main(path: str, threads: int) -> None:
     """Answer ids (1, T) with the outputs of the signature of that length."""
+    # Behind `talking`, which keeps what it prints out of the answers.
+    from ai_edge_litert.interpreter import Interpreter
+
     interpreter = Interpreter(path, num_threads=threads)
     runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
 
