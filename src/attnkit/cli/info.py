@@ -25,15 +25,17 @@ def info(
     """
     from attnkit.adapt.info import explain_learner
     from attnkit.compare.info import explain_compared
+    from attnkit.ship.info import explain_shipped
     from attnkit.tune.info import explain_path
 
-    found = explain_learner(path) or explain_compared(path) or explain_path(path, allow_code=allow_code)
+    ours = explain_learner(path) or explain_compared(path) or explain_shipped(path)
+    found = ours or explain_path(path, allow_code=allow_code)
     if json:
         show_json(found.to_dict())
     else:
         say(f"{found.path}: {found.kind}", style="bold")
         say(*found.sentences)
         say(*(f"Next: {command}" for command in found.next))
-    if found.kind in ("run", "study") and found.missing:
+    if found.kind in ("run", "study", "artefact", "bundle") and found.missing:
         return complain(f"{path} is not whole: {', '.join(found.missing)} missing; copy the whole directory again.")
     return 0

@@ -12,7 +12,7 @@ from attnkit.cli.terminal import say, show_json, typed_or_piped
 
 
 def predict(
-    run: Annotated[Path, Parameter(help="Run directory.")],
+    run: Annotated[Path, Parameter(help="Run directory, or what `attn ship` made.")],
     /,
     *texts: Annotated[str, Parameter(help="Texts, each in quotes; lines of standard input where left out.")],
     file: Annotated[Path | None, Parameter(help="Data file, or .txt with one text a line.")] = None,
@@ -38,12 +38,11 @@ def predict(
         attn predict runs/2026-11-22-reviews --file new.csv --out labeled.csv --probabilities
         cat lines.txt | attn predict runs/2026-11-22-reviews
     """
+    from attnkit.ship.predictor import open_answers
     from attnkit.train.predict_rows import check_sources, columns_of, pairs_of, predict_file, text_lines
-    from attnkit.train.predictor import load
-    from attnkit.train.shading import shading
 
     check_sources(texts, file, out, where, json, force, text=text, pair=pair)
-    predictor = load(run, allow_code=allow_code, task=task)
+    predictor = open_answers(run, allow_code=allow_code, task=task)
     if file is not None:
         rows, content = predict_file(
             predictor, file, out, probabilities=probabilities, text=text, pair=pair, force=force
@@ -57,7 +56,7 @@ def predict(
         return
     lines = pairs_of(texts or text_lines(typed_or_piped(), "standard input"), predictor, "text")
     predictions = predictor.predict(lines)
-    shaded = [shading(predictor, line) for line in lines] if where else [None] * len(lines)
+    shaded = [predictor.look(line) for line in lines] if where else [None] * len(lines)
     if json:
         found = [{"text": line, **columns_of(one, True)} for line, one in zip(lines, predictions, strict=True)]
         show_json(
