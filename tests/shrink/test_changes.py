@@ -159,7 +159,15 @@ def test_plain_data_and_back(kind: str) -> None:
         "remove_heads": {"layer": 0, "heads": [1, 2]},
         "remove_units": {"layer": 1, "units": [0]},
         "drop_layers": {"layers": [1]},
-    }[kind]
+        "window": {"layer": 0, "width_tokens": 5},
+        "prune_vocabulary": {"kept": "0-9,12", "rows": 30},
+        "low_rank": {"modules": ["head"], "ranks": [2], "texts": 0},
+        "factorize_embedding": {"rank": 2, "module": "embedding.rows", "texts": 8},
+        "magnitude": {"share": 0.5},
+        "fake_integers": {"bits": 4, "group": 32},
+        "integer_weights": {"bits": 8, "group": 0},
+        "static_int8": {"texts": 16},
+    }.get(kind, {})
     change = change_from_plain({"kind": kind, **plain})
     assert change.to_plain() == {"kind": kind, **plain} and change_from_plain(change.to_plain()) == change
 
