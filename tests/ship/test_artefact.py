@@ -1,4 +1,4 @@
-"""An artefact answers as its run whatever it reads and predicts: pairs, documents, label sets, scores, one of several tasks."""
+"""An artefact answers as its run whatever it reads and predicts: pairs, documents, label sets, scores."""
 
 import random
 from pathlib import Path

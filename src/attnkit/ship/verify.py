@@ -19,7 +19,7 @@ from attnkit.train.predictor import Predictor
 
 # By how much logits may differ, as a share of the largest logit of the texts, and at least of 1. Of int8 one scale
 # serves all numbers of a batch, so what a text is answered moves with what stands beside it.
-BUDGETS = {"float32": 1e-5, "float16": 0.01, "bfloat16": 0.05, "int8": 0.15}
+BUDGETS = {"float32": 1e-5, "float16": 0.005, "bfloat16": 0.02, "int8": 0.05}
 MAX_LOSS = 0.01
 _SAME = 1e-6
 _LOOKS = 3
