@@ -4,7 +4,7 @@ from torch import nn
 
 from attnkit.model.bert import BertEncoder, BertPlaces
 from attnkit.model.bilstm import BiLSTM
-from attnkit.model.changes import apply_changes, changes_from_plain
+from attnkit.model.changes import apply_changes, changes_from_plain, vocabulary_before
 from attnkit.model.classifier import TextClassifier
 from attnkit.model.cnn import CNN
 from attnkit.model.embedding import MASK, SEPARATOR, Embedding
@@ -27,12 +27,13 @@ def build_model(settings: ModelSettings, vocabulary_size: int, outputs: int, *, 
 
     It is called with ids_BT and keep_BT (ids_BNT and keep_BNT where hierarchical) and answers logits_BC; with ids_1N
     and their Pieces too, unless it `refuses_packing`. With `settings.language` the network predicts words instead, and
-    `outputs` is 3. Last come its changes.
+    `outputs` is 3. Last come its changes, after which it knows `vocabulary_size` tokens.
 
     Raises: ValueError where the settings contradict each other or still say "auto", or a change cannot be made.
     """
-    network = _unchanged(settings, vocabulary_size, outputs, allow_code)
-    apply_changes(network, changes_from_plain(settings.changes))
+    changes = changes_from_plain(settings.changes)
+    network = _unchanged(settings, vocabulary_before(changes, vocabulary_size), outputs, allow_code)
+    apply_changes(network, changes)
     return network
 
 

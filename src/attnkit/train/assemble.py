@@ -11,6 +11,7 @@ from attnkit.data.examples import Example
 from attnkit.data.split import Splits, make_splits, split_ids
 from attnkit.errors import UsageError
 from attnkit.model.build import build_model
+from attnkit.model.changes import Feed
 from attnkit.model.settings import chosen
 from attnkit.run.recipe import Recipe, load_recipe, save_recipe
 from attnkit.run.record import write_record
@@ -116,7 +117,8 @@ def assemble(
         raise UsageError(str(error)) from None
     if not processes.lead((folder / "checkpoint.safetensors").exists):
         fit_wide(model, recipe.model, rows["train"], task)
-        begin(model, recipe, prepare.tokenizer, task, outputs, root, say, allow_code)
+        feed = _feed(prepare, rows["train"])
+        begin(model, recipe, prepare.tokenizer, task, outputs, root, say, allow_code, feed)
     joint, train = None, rows["train"]
     if further:
         each = {
@@ -127,6 +129,15 @@ def assemble(
     if not quiet and processes.leads:
         check_cut(parts, prepare, {name: held.items for name, held in rows.items()}, say)
     return Assembled(recipe, splits, task, prepare, model, train, rows["validation"], rows["test"], joint)
+
+
+def _feed(prepare: Preprocessing, train: Rows) -> Feed:
+    """Runs a network over some training rows, spread over all of them."""
+
+    def feed(network: nn.Module, texts: int) -> None:
+        predict_logits(network, prepare, train.items[:: max(1, len(train) // texts)][:texts])
+
+    return feed
 
 
 def data_record(source: Source, splits: Splits) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
 from attnkit.train.choose_wide import choose_wide_branch
 from attnkit.train.fit_batch import choose_fitting_rows
-from attnkit.train.start import settle_start
+from attnkit.train.start import changed_tokenizer, settle_start
 from attnkit.train.wide import choose_wide
 
 
@@ -31,6 +31,7 @@ def settle(recipe: Recipe, train: Sequence[Example], allow_code: bool = False) -
     choose_mixed_rows(choices)
     start = settle_start(choices, len(train), allow_code)
     tokenizer = _fitted(choices, texts, len(train)) if start is None else start.tokenizer
+    tokenizer = changed_tokenizer(choices.recipe.model, start, tokenizer)
     paired = train[0].pair is not None
     items = tokenizer.encode_all([row.text for row in train])
     if paired:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from attnkit.data.tokens.bpe import fit_bpe
 from attnkit.data.tokens.chars import fit_chars
 from attnkit.data.tokens.checkpoint import CheckpointTokenizer, checkpoint_tokenizer
+from attnkit.data.tokens.pruned import pruned
 from attnkit.data.tokens.tokenizer import BEGIN, MASK, PADDING, SEPARATOR, UNKNOWN, Frame, TextTokenizer
 from attnkit.data.tokens.word import fit_words
 from attnkit.errors import UsageError
@@ -25,6 +26,7 @@ __all__ = [
     "fit",
     "from_json",
     "kind_for",
+    "pruned",
 ]
 
 _FITS = {"word": fit_words, "bpe": fit_bpe, "chars": fit_chars}

@@ -12,10 +12,12 @@ from torch import nn
 class Change:
     """Settings of one change, never its tensors: changes compare, hash, print and go into TOML.
 
-    Layers, heads and units are numbered from 0, as they stand when the change is applied.
+    Layers, heads and units are numbered from 0, as they stand when the change is applied. Changes come by `stage`: what
+    goes (0), ranks (1), zeros (2), weights that learn to be rounded (3), weights that are stored otherwise (4).
     """
 
     kind: ClassVar[str]
+    stage: ClassVar[int] = 0
 
     def apply(self, network: nn.Module) -> None:
         """Edit `network` in place, its structure and its weights alike; on the meta device its shapes alone.
@@ -23,6 +25,13 @@ class Change:
         Raises: ValueError where the network has not what is to be changed.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it changes")
+
+    def vocabulary_before(self, size: int) -> int:
+        """The rows that the table of words had before the change, `size` being those that it has after it.
+
+        Raises: ValueError where it cannot have so many.
+        """
+        return size
 
     def to_plain(self) -> dict[str, Any]:
         """The change as a table of plain values with its kind."""

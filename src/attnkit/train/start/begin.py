@@ -7,6 +7,7 @@ import torch
 from attnkit.data.tokens import TextTokenizer
 from attnkit.errors import UsageError
 from attnkit.model.build import Network
+from attnkit.model.changes import Feed
 from attnkit.model.classifier import TextClassifier
 from attnkit.run.recipe import Recipe
 from attnkit.run.record import file_sha256, write_record
@@ -55,8 +56,11 @@ def begin(
     root: Path,
     say: Say,
     allow_code: bool = False,
+    feed: Feed | None = None,
 ) -> None:
     """Fill `model` as the recipe's [start] says, tell what was taken, and record the parent in the run at `root`.
+
+    What changes look at are the texts of `feed`.
 
     Raises: UsageError where nothing fits.
     """
@@ -73,7 +77,7 @@ def begin(
         say("said", sentence=f"{path.name} has vectors for {found:,} of {tokenizer.size:,} words ({share:.1%})")
     if settings.start_from:
         start = open_start(settings.start_from, allow_code)
-        filled = fill_changed(model, recipe.model, task, start, tokenizer.size, outputs, allow_code)
+        filled = fill_changed(model, recipe.model, task, start, tokenizer.size, outputs, allow_code, feed)
         say("said", sentence=filled.sentence(start))
         fresh_pooling = any(name.startswith("summary.pooling.") for name in filled.fresh)
         if fresh_pooling and isinstance(model, TextClassifier) and begin_as_mean(model.summary.pooling):
