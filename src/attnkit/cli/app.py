@@ -7,6 +7,7 @@ from cyclopts import App, Group, Parameter
 
 from attnkit import __version__
 from attnkit.cli.augment import augment
+from attnkit.cli.bench import bench
 from attnkit.cli.card import card
 from attnkit.cli.check import check
 from attnkit.cli.compare import compare
@@ -33,8 +34,8 @@ from attnkit.cli.quickstart import quickstart
 from attnkit.cli.runs import runs
 from attnkit.cli.see import see
 from attnkit.cli.serve import serve
-from attnkit.cli.shrink import shrink
 from attnkit.cli.ship import ship
+from attnkit.cli.shrink import shrink
 from attnkit.cli.train import train
 from attnkit.cli.tune import tune
 from attnkit.cli.verify import verify
@@ -49,8 +50,7 @@ VERBS = {
     "The loop": (check, augment, init, lr, pretrain, train, tune, evaluate, predict),
     "Finding out": (compare, curve, errors),
     "Seeing": (see, heads, explain, diff),
-    "Shipping": (ship, verify, card, serve, learn),
-    "Smaller": (shrink,),
+    "Shrinking and shipping": (shrink, ship, verify, bench, card, serve, learn),
     "Attention": (list_, describe, laws, plan, kernels),
     "Looking after runs": (runs, info),
 }

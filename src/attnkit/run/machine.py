@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 
 class Stopwatch:
     """Wall and processor seconds since it was made."""
@@ -25,6 +23,8 @@ class Stopwatch:
 
 def describe_machine() -> dict[str, Any]:
     """Versions and sizes of this machine, as plain data."""
+    import torch
+
     return {
         "python": platform.python_version(),
         "system": platform.platform(terse=True),

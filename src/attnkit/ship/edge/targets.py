@@ -21,6 +21,10 @@ class EdgeSession:
     def __init__(self, talk: Talk, lengths: Sequence[int]) -> None:
         self._talk, self._lengths = talk, lengths
 
+    def close(self) -> None:
+        """End the process."""
+        self._talk.close()
+
     def run(self, ids: NDArray[Any], keep: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[Any]]:
         """The outputs in the order of their names; weights as wide as the ids."""
         found: list[list[NDArray[Any]]] = []

@@ -1,0 +1,25 @@
+"""What a process holds at its most that opens one form and answers one batch; Linux alone counts it."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from attnkit.ship.bench.forms import Ready
+
+
+def peak_of(ready: Ready, name: str, rows: int, tokens: int, threads: int) -> int | None:
+    """Peak bytes of a fresh process with this form, interpreter and libraries included; None where not known."""
+    if not Path("/proc/self/status").exists() or (ready.model is None and ready.run is None):
+        return None
+    with tempfile.TemporaryDirectory(prefix="attn-") as folder:
+        model = Path(folder) / "model.onnx"
+        if ready.model is not None:
+            model.write_bytes(ready.model)
+        asked: dict[str, Any] = {"name": name, "rows": rows, "tokens": tokens, "threads": threads}
+        asked |= {"run": str(ready.run)} if ready.model is None else {"model": str(model)}
+        command = [sys.executable, "-m", "attnkit.ship.bench.peak_process", json.dumps(asked)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if done.returncode else int(done.stdout.split()[-1])
