@@ -93,14 +93,12 @@ class Artefact:
         """
         if not self.contract.attention:
             raise UsageError("this model was shipped without its attention; ship it with `attn ship --attention`")
-        item = self.encode([text])[0]
+        item: list[Any] = list(self.encode([text])[0])
         logits, weights = self._run([item], ["logits", "attention"])
-        if self.limits.hierarchical:
-            flat: list[Any] = [token for sentence in item for token in sentence]  # type: ignore[union-attr]
-            shares = [weights[0, row, : len(part)] for row, part in enumerate(item)]  # type: ignore[arg-type]
-            weighed = [float(share) for row in shares for share in row]
-        else:
-            flat, weighed = list(item), [float(share) for share in weights[0, : len(item)]]
+        rows = item if self.limits.hierarchical else [item]
+        table = weights[0] if self.limits.hierarchical else weights
+        flat = [token for row in rows for token in row]
+        weighed = [float(weight) for row, shares in zip(rows, table, strict=False) for weight in shares[: len(row)]]
         tokens = self.tokenizer.tokens(flat)
         cut = cut_tokens(self.tokenizer, text, len(flat))
         return ArtefactLooked(tokens, weighed, predictions(logits, self.contract)[0], cut)

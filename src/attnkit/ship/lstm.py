@@ -15,6 +15,10 @@ _LSTM_MODE = 2
 class OnnxLSTM(nn.Module):
     """One direction of one layer as ONNX's operator LSTM; traced only, never computed here."""
 
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias: Tensor
+
     def __init__(self, inner: nn.LSTM) -> None:
         super().__init__()
         self.hidden = inner.hidden_size
