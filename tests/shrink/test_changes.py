@@ -200,6 +200,7 @@ def test_plain_data_that_is_no_change(plain: Any, sentence: str) -> None:
         ({}, {"kind": "remove_units", "layer": 0, "units": list(range(64))}, "all 64 units of layer 0 would go"),
         ({}, {"kind": "drop_layers", "layers": [0, 1]}, "all 2 layers would go"),
         ({"encoder": "bilstm"}, {"kind": "drop_layers", "layers": [0]}, "this network has a BiLSTM"),
+        ({"encoder": "cnn"}, {"kind": "drop_layers", "layers": [0]}, "this network has a CNN"),
         ({"encoder": "none"}, {"kind": "drop_layers", "layers": [0]}, "this network has no encoder"),
     ],
 )

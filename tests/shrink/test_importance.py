@@ -11,7 +11,7 @@ from attnkit.data.tokens import fit
 from attnkit.errors import UsageError
 from attnkit.model.changes.base import layers_of
 from attnkit.model.changes.drop_layers import DropLayers
-from attnkit.shrink.choose import amount, least_heads, least_units, scaled
+from attnkit.shrink.choose import amount, least_heads, least_units
 from attnkit.shrink.importance.ablation import heads_by_ablation, layers_by_ablation
 from attnkit.shrink.importance.gates import heads_by_gates
 from attnkit.shrink.importance.gradient import heads_by_gradient, units_by_gradient
@@ -142,7 +142,6 @@ def test_the_least_go_and_the_last_head_of_a_layer_last() -> None:
     assert gone(4) == {0: (0, 1), 1: (1, 2)} and gone(5) == {0: (0, 1), 1: (0, 1, 2)}
     units = least_units({0: [3.0, 1.0, 2.0, 0.0], 1: [1.0, 2.0, 3.0, 4.0]}, "50%")
     assert [(one.layer, one.units) for one in units] == [(0, (1, 3)), (1, (0, 1))]
-    assert scaled({0: [3.0, 4.0], 1: [0.0, 0.0]}) == {0: [0.6, 0.8], 1: [0.0, 0.0]}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from attnkit.cli.terminal import say, show_table
 
 _MEANS = {
     "ablation": "what the loss rises by without it",
-    "gradient": "how steeply the loss hangs on a gate at it, each layer scaled to norm 1",
+    "gradient": "how steeply the loss of a text hangs on a gate at it",
     "gates": "log odds that its learned gate stays open",
 }
 

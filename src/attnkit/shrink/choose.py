@@ -1,6 +1,5 @@
 """From importance to changes: the least important heads, inner units and layers, as many as are wished."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -51,12 +50,3 @@ def least_units(scores: Scores, wish: str) -> tuple[RemoveUnits, ...]:
         order = sorted(range(len(each)), key=lambda unit: (each[unit], unit))
         changes.append(RemoveUnits(layer, tuple(sorted(order[:count]))))
     return tuple(changes)
-
-
-def scaled(scores: Scores) -> dict[int, list[float]]:
-    """The scores of each layer, divided by their Euclidean norm.
-
-    Source: Michel, Levy and Neubig 2019, section 3.3, after Molchanov et al. 2017.
-    """
-    norms = {layer: math.sqrt(sum(score * score for score in each)) or 1.0 for layer, each in scores.items()}
-    return {layer: [score / norms[layer] for score in each] for layer, each in scores.items()}

@@ -3,7 +3,7 @@
 from torch import nn
 
 from attnkit.errors import UsageError
-from attnkit.shrink.choose import Scores, scaled
+from attnkit.shrink.choose import Scores
 from attnkit.shrink.importance.ablation import heads_by_ablation, layers_by_ablation
 from attnkit.shrink.importance.gates import heads_by_gates
 from attnkit.shrink.importance.gradient import heads_by_gradient, units_by_gradient
@@ -36,7 +36,7 @@ class Weighed:
         if self.importance == "ablation":
             return heads_by_ablation(network, task, prepare, self.validation)
         if self.importance == "gradient":
-            return scaled(heads_by_gradient(network, task, prepare, self.validation))
+            return heads_by_gradient(network, task, prepare, self.validation)
         assert self.training is not None
         return heads_by_gates(network, task, prepare, self.training)
 

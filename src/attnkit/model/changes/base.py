@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from attnkit.model.bert import BertEncoder
+from attnkit.model.transformer import TransformerEncoder
+
 
 @dataclass(frozen=True)
 class Change:
@@ -42,14 +45,13 @@ class Change:
         return plain
 
 
-def encoder_of(network: nn.Module) -> nn.Module:
+def encoder_of(network: nn.Module) -> TransformerEncoder | BertEncoder:
     """What reads the words in `network`, made of layers that hold an attention.
 
     Raises: ValueError where it has no such encoder.
     """
     encoder = getattr(network, "encoder", None) or getattr(network, "words", None)
-    layers = getattr(encoder, "layers", None)
-    if not isinstance(encoder, nn.Module) or not isinstance(layers, nn.ModuleList):
+    if not isinstance(encoder, TransformerEncoder | BertEncoder):
         found = "no encoder" if encoder is None else f"a {type(encoder).__name__}"
         raise ValueError(f"changes are to the layers of a transformer or bert, and this network has {found}")
     return encoder
@@ -60,9 +62,7 @@ def layers_of(network: nn.Module) -> nn.ModuleList:
 
     Raises: ValueError where it has none that hold an attention.
     """
-    layers = encoder_of(network).layers
-    assert isinstance(layers, nn.ModuleList)
-    return layers
+    return encoder_of(network).layers
 
 
 def layer_of(network: nn.Module, number: int) -> nn.Module:

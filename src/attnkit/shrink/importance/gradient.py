@@ -16,7 +16,7 @@ from attnkit.train.preprocessing import Preprocessing
 def heads_by_gradient(network: nn.Module, task: Task, prepare: Preprocessing, part: Part) -> dict[int, list[float]]:
     """I_h = mean over texts of |dL / dg_h| at g = 1, with L the loss of a text and g_h a factor on what head h mixes.
 
-    Source: Michel, Levy and Neubig 2019, equation 2; they scale each layer to norm 1, which is left to the choice.
+    Source: Michel, Levy and Neubig 2019, equation 2, without their scaling of each layer to norm 1.
     Cost: one pass over the rows and one back.
     """
     return _by_gradient(network, head_sites(network), task, prepare, part)
