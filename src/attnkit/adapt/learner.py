@@ -107,7 +107,7 @@ class Learner:
         """
         fresh = encoded(list(rows), self.task, self.prepare)
         before = predict_logits(self.network, self.prepare, fresh.items)
-        seen.add(before, predict_logits(self.frozen.network, self.prepare, fresh.items), fresh.targets)
+        seen.add(rows, before, predict_logits(self.frozen.network, self.prepare, fresh.items))
         weights = copy_of(self.network, self.names)
         items, targets = self._with_replayed(fresh)
         loss = update(self.network, self.task, self.prepare, items, targets, self.names, self.settings)

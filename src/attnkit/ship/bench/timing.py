@@ -33,7 +33,7 @@ def latencies(calls: Mapping[str, Callable[[], Any]], seconds: float) -> dict[st
     The order turns with each round, so that no side always follows the same other one.
     """
     names = list(calls)
-    paces = {name: _warm(calls[name]) for name in names}
+    paces = {name: _warm(calls[name], min(WARM_SECONDS, seconds)) for name in names}
     rounds = int(max(10, min(2000, seconds * len(names) / max(1e-9, sum(paces.values())))))
     found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
@@ -46,11 +46,11 @@ def latencies(calls: Mapping[str, Callable[[], Any]], seconds: float) -> dict[st
     return {name: _latency(first, np.array(times)) for name, times in found.items()}
 
 
-def _warm(call: Callable[[], Any]) -> float:
+def _warm(call: Callable[[], Any], seconds: float) -> float:
     """Call until caches are full, and give the seconds of a call."""
     begun = time.perf_counter()
     times: list[float] = []
-    while len(times) < WARM_CALLS or time.perf_counter() - begun < WARM_SECONDS:
+    while len(times) < WARM_CALLS or time.perf_counter() - begun < seconds:
         at = time.perf_counter()
         call()
         times.append(time.perf_counter() - at)
