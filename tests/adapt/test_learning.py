@@ -19,7 +19,9 @@ from attnkit.train import load, train
 from attnkit.train.evaluation import evaluate
 from tests.verbs.calling import attn, listing, review_csv
 
-SMALL: dict[str, Any] = {"embedding_width": 16, "width": 16, "epochs": 3, "wide_ngrams": 0, "encoder": "cnn"}
+SMALL: dict[str, Any] = {
+    "embedding_width": 16, "width": 16, "epochs": 12, "learning_rate": 0.01, "wide_ngrams": 0, "encoder": "cnn",
+}  # fmt: skip
 # Words that training met with the other meaning, or with none.
 TURNED = {"good": ["dull", "cold"], "bad": ["fine", "warm"]}
 
