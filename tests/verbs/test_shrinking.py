@@ -78,7 +78,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(parent: Path, trained: Pat
         ((parent, "--heads", 1, "--out", trained), "already exists"),
         ((parent, "--heads", 1, "--rows", 0), "--rows must be at least 1"),
         ((trained / "run", "--heads", 1), "run cannot be shrunk: changes are to the layers of a transformer or bert"),
-        ((trained / "nothing", "--heads", 1), "there is no run"),
+        ((trained / "nothing", "--heads", 1), "There is no run"),
     ):
         assert sentence in attn("shrink", *words).fault
     assert listing(trained) == before
