@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from attnkit.attention.base import Attention
 from attnkit.kernels.packed import Pieces
-from attnkit.layers import AttentionLayer
+from attnkit.layers import AttentionLayer, Dropout
 from attnkit.model.embedding import SEPARATOR
 from attnkit.model.stochastic_depth import StochasticDepth
 
@@ -78,7 +78,7 @@ class BertEncoder(nn.Module):
         super().__init__()
         self.reads_below = spec.needs_state
         self.input_norm = nn.LayerNorm(input_width, eps=epsilon)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.project = nn.Linear(input_width, width) if input_width != width else nn.Identity()
         self.layers = nn.ModuleList(
             BertLayer(
@@ -128,7 +128,7 @@ class BertLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(width, eps=epsilon)
         self.wide = nn.Sequential(nn.Linear(width, inner_width), nn.GELU(), nn.Linear(inner_width, width))
         self.wide_norm = nn.LayerNorm(width, eps=epsilon)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.depth = StochasticDepth(layer_dropout)
 
     def forward(self, x_BTM: Tensor, real: Tensor | Pieces, state: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from attnkit.layers import Dropout
+
 
 class BiLSTM(nn.Module):
     """h_t = [forward LSTM over x_1..x_t ; backward LSTM over x_n..x_t], with n the real length of each row.
@@ -20,7 +22,7 @@ class BiLSTM(nn.Module):
         sizes = [input_width] + [width] * (layers - 1)
         self.onward = nn.ModuleList(nn.LSTM(size, width // 2, batch_first=True) for size in sizes)
         self.backward_ = nn.ModuleList(nn.LSTM(size, width // 2, batch_first=True) for size in sizes)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         for lstm in (*self.onward, *self.backward_):
             _start(lstm)
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attnkit.kernels.packed import Pieces
+from attnkit.layers import Dropout
 from attnkit.model.bert import BertEncoder, BertPlaces
 from attnkit.model.embedding import Embedding
 from attnkit.model.ngrams import HashedNgrams
@@ -47,7 +48,7 @@ class TextClassifier(nn.Module):
         self.encoder = encoder
         self.summary = summary
         self.words_beside = words_beside
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(summary.width, outputs)
 
     def forward(self, ids_BT: Tensor, keep_BT: Tensor | Pieces) -> Tensor:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attnkit.layers import Dropout
+
 
 class CNN(nn.Module):
     """h_t = ReLU([W_w * x]_t for each filter width w), padding read as zeros, in `layers` residual layers.
@@ -17,7 +19,7 @@ class CNN(nn.Module):
         super().__init__()
         sizes = [input_width] + [width] * (layers - 1)
         self.layers = nn.ModuleList(Filters(size, width, kernel_widths) for size in sizes)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_BTM: Tensor, keep_BT: Tensor) -> Tensor:
         keep_B1T = keep_BT.unsqueeze(1)

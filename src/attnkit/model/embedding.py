@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from attnkit.layers import Dropout
+
 PADDING, UNKNOWN, SEPARATOR = 0, 1, 2
 # Of tokenizers that came with a checkpoint alone: what begins a text, and what hides a token.
 BEGIN, MASK = 3, 4
@@ -32,7 +34,7 @@ class Embedding(nn.Module):
         self.rows = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
         self.word_dropout = word_dropout
         self.spared = spared
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         with torch.no_grad():
             self.rows.weight.normal_(0, 0.1)
             self.rows.weight[PADDING] = 0

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from attnkit.layers import Dropout
 from attnkit.model.embedding import Embedding
 from attnkit.model.summary import Summary
 
@@ -32,7 +33,7 @@ class HierarchicalClassifier(nn.Module):
         self.word_summary = word_summary
         self.sentences = sentences
         self.sentence_summary = sentence_summary
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(sentence_summary.width, outputs)
 
     def forward(self, ids_BNT: Tensor, keep_BNT: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from attnkit.attention.base import Attention
 from attnkit.kernels.packed import Pieces
-from attnkit.layers import AttentionLayer
+from attnkit.layers import AttentionLayer, Dropout
 from attnkit.model.stochastic_depth import StochasticDepth
 
 
@@ -67,10 +67,8 @@ class _Layer(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = AttentionLayer(width, spec, heads=heads, dropout=attention_dropout)
         self.wide_norm = nn.LayerNorm(width)
-        self.wide = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
-        )
-        self.dropout = nn.Dropout(dropout)
+        self.wide = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), Dropout(dropout), nn.Linear(4 * width, width))
+        self.dropout = Dropout(dropout)
         self.depth = StochasticDepth(layer_dropout)
 
     def forward(self, x_BTM: Tensor, real: Tensor | Pieces, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
