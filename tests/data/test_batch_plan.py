@@ -21,15 +21,23 @@ def padded_tokens(plan: BatchPlan, batch: list[int]) -> int:
     lengths=st.lists(st.integers(0, 99), min_size=1, max_size=150),
     rows=st.integers(1, 17),
     packed=st.booleans(),
+    drawn=st.booleans(),
     tokens=st.sampled_from([0, 104, 1000]),
     growth=st.sampled_from([1.0, 1.5, 16.0]),
     mix=st.sampled_from([(), (3, 9), (1, 1, 40)]),
     epoch=st.integers(0, 5),
 )
 def test_every_row_stands_in_one_batch_and_batches_are_counted(
-    lengths: list[int], rows: int, packed: bool, tokens: int, growth: float, mix: tuple[int, ...], epoch: int
+    lengths: list[int],
+    rows: int,
+    packed: bool,
+    drawn: bool,
+    tokens: int,
+    growth: float,
+    mix: tuple[int, ...],
+    epoch: int,
 ) -> None:
-    plan = BatchPlan(lengths, rows, 3, packed, tokens, growth, mix)
+    plan = BatchPlan(lengths, rows, 3, packed, tokens, growth, mix, drawn)
     batches = plan.batches(epoch)
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
     assert all(batches) and batches == plan.batches(epoch)
@@ -43,16 +51,18 @@ def test_every_row_stands_in_one_batch_and_batches_are_counted(
 def test_plain_plans_are_what_they_were() -> None:
     generators = [torch.Generator().manual_seed(5 * 1_000_003 + 2) for _ in range(2)]
     assert BatchPlan(LENGTHS, 8, 5).batches(2) == bucket_batches(LENGTHS, 8, generators[0])
-    assert BatchPlan(LENGTHS, 8, 5, packed=True).batches(2) == random_batches(LENGTHS, 8, generators[1])
+    assert BatchPlan(LENGTHS, 8, 5, packed=True).batches(2) == BatchPlan(LENGTHS, 8, 5).batches(2)
+    assert BatchPlan(LENGTHS, 8, 5, packed=True, drawn=True).batches(2) == random_batches(LENGTHS, 8, generators[1])
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_a_budget_is_used_and_rows_are_the_most(packed: bool) -> None:
-    plan = BatchPlan(LENGTHS, 1000, 0, packed, tokens=640)
+@pytest.mark.parametrize(("packed", "drawn"), [(True, True), (True, False), (False, False)])
+def test_a_budget_is_used_and_rows_are_the_most(packed: bool, drawn: bool) -> None:
+    plan = BatchPlan(LENGTHS, 1000, 0, packed, tokens=640, drawn=drawn)
     used = [padded_tokens(plan, batch) for batch in plan.batches(0)]
     assert max(used) <= 640 and sum(used) / len(used) > 0.7 * 640
-    assert {len(batch) for batch in BatchPlan(LENGTHS, 4, 0, packed, tokens=640).batches(0)} <= {1, 2, 3, 4}
-    if not packed:
+    few = BatchPlan(LENGTHS, 4, 0, packed, tokens=640, drawn=drawn)
+    assert {len(batch) for batch in few.batches(0)} <= {1, 2, 3, 4}
+    if not drawn:
         spread = [max(LENGTHS[row] for row in batch) - min(LENGTHS[row] for row in batch) for batch in plan.batches(0)]
         assert sorted(spread)[len(spread) // 2] < 8
 

@@ -153,7 +153,8 @@ def chosen_for(median: int, **model: Any) -> tuple[str, str]:
 
 
 def test_the_choice_follows_the_model_and_the_texts() -> None:
-    assert chosen_for(230) == ("packed", "the median text has 230 tokens: nothing is padded, and any texts may meet")
+    reason = "the median text has 230 tokens: nothing is padded, and texts of one length go side by side"
+    assert chosen_for(230) == ("packed_sorted", reason)
     assert chosen_for(20)[0] == "sorted" and "20 tokens" in chosen_for(20)[1]
     assert chosen_for(230, max_tokens=50)[0] == "sorted" and "50 tokens" in chosen_for(230, max_tokens=50)[1]
     assert chosen_for(230, encoder="bilstm") == ("sorted", "the encoder bilstm reads texts side by side")
@@ -201,11 +202,16 @@ def test_packed_batches_go_to_the_model_as_they_are_drawn(tmp_path: Path, monkey
     train(small_data(tmp_path), out=tmp_path / "run", **{**PACKED, "epochs": 2})
     assert {len(pieces.lengths) for pieces in seen} == {8}
     assert len(seen) == 16 and len(set(seen)) > 8
+    seen.clear()
+    train(small_data(tmp_path), out=tmp_path / "alike", **{**PACKED, "epochs": 2, "batches": "packed_sorted"})
+    assert {len(pieces.lengths) for pieces in seen} == {8}
+    assert sum(len(pieces.runs) for pieces in seen) / len(seen) < 3
 
 
-def test_resume_of_a_packed_run_is_bit_equal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batches", ["packed", "packed_sorted"])
+def test_resume_of_a_packed_run_is_bit_equal(tmp_path: Path, batches: str) -> None:
     source = small_data(tmp_path)
-    settings = {**PACKED, "epochs": 3, "checkpoint_every_steps": 2, "ema_decay": 0.5}
+    settings = {**PACKED, "batches": batches, "epochs": 3, "checkpoint_every_steps": 2, "ema_decay": 0.5}
     train(source, out=tmp_path / "whole", **settings)
     for step in (5, 13):
         with pytest.raises(Crash):

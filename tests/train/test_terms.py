@@ -174,7 +174,7 @@ def test_batches_are_padded_where_a_term_needs_it() -> None:
     for field in ({"mixup": 0.2}, {"attention_entropy": 0.1}, {"attention_weight": 1.0}, {}):
         choices = Choices(recipe(max_tokens=512, encoder="transformer", hierarchical=False, **field))
         choose_batches(choices, 230)
-        assert choices.recipe.train.batches == ("sorted" if field else "packed")
+        assert choices.recipe.train.batches == ("sorted" if field else "packed_sorted")
 
 
 def test_mixup_mixes_words_and_losses_alike() -> None:

@@ -87,7 +87,7 @@ def fit_for_all(ground: Ground, arms: Sequence[Arm], say: Say, allow_code: bool 
         except (ValueError, RuntimeError) as error:
             raise UsageError(f"{arm.name} cannot be trained here: {_sentence(error)}") from None
         packs = packs and model.refuses_packing() is None
-    if packs or all(arm.recipe.train.batches != "packed" for arm in arms):
+    if packs or not any(arm.recipe.train.packs for arm in arms):
         return list(arms)
     say("said", sentence="not every arm can read packed batches, so all of them read sorted ones")
     return [replace(arm, recipe=arm.recipe.with_values({"batches": "sorted"}, allow_code=allow_code)) for arm in arms]

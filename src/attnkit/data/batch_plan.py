@@ -18,8 +18,8 @@ class BatchPlan:
 
     `rows` is the size of a batch, or drawn anew for each from `mix`. Where `tokens` is set, a batch is as large as that
     many padded tokens allow, and `rows` are the most. Sizes and tokens grow by the factor `growth` from epoch to epoch.
-    `packed` batches take any texts, whose tokens stand end to end, the shortest first; others take texts of like
-    length, out of pools of 50 batches, and pad them to the longest.
+    Texts of like length stand together, out of pools of 50 batches, or, where `drawn`, any texts, the shortest first.
+    The tokens of `packed` batches stand end to end; others are padded to the longest text.
 
     Raises: ValueError where a size is below 1, or `tokens` do not hold the longest text.
     Source: batches that grow, Smith et al. (2018), Don't decay the learning rate, increase the batch size.
@@ -32,6 +32,7 @@ class BatchPlan:
     tokens: int = 0
     growth: float = 1.0
     mix: tuple[int, ...] = ()
+    drawn: bool = False
 
     def __post_init__(self) -> None:
         smallest = min((self.rows, *self.mix))
@@ -51,11 +52,11 @@ class BatchPlan:
         """Row numbers in the batches of an epoch, from 0."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         if not (self.mix or self.tokens):
-            draw = random_batches if self.packed else bucket_batches
+            draw = random_batches if self.drawn else bucket_batches
             return draw(self.lengths, self._size(self.rows, epoch), generator=generator)
         drawn = torch.randperm(len(self.lengths), generator=generator).tolist()
         sizes, tokens = self._sizes(epoch, generator), int(self.tokens * self._grown(epoch))
-        if self.packed:
+        if self.drawn:
             return [self._by_length(batch) for batch in self._cut(drawn, sizes, tokens)]
         size = self._pool(epoch)
         pools = [self._by_length(drawn[start : start + size]) for start in range(0, len(drawn), size)]

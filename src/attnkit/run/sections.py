@@ -101,10 +101,10 @@ class TrainSettings(Section):
         description="of several processes each holds a part of the weights, their gradients and the optimizer's state, "
         "instead of all of them",
     )
-    batches: Literal["auto", "packed", "sorted"] = Field(
+    batches: Literal["auto", "packed", "packed_sorted", "sorted"] = Field(
         "auto",
         description="packed: texts drawn at random, their tokens end to end, each attended on its own (transformer or "
-        "none); sorted: texts of like length, padded to the longest",
+        "none); packed_sorted: the same, of texts of like length; sorted: texts of like length, padded to the longest",
     )
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Auto = Field(
         "auto", description="highest learning rate of the optimizer"
@@ -135,6 +135,11 @@ class TrainSettings(Section):
         16, ge=0, le=1024, description="validation texts on which the attention is watched at each evaluation (0: none)"
     )
     checkpoint_every_steps: int = Field(500, ge=1, description="steps between checkpoints, beside each evaluation")
+
+    @property
+    def packs(self) -> bool:
+        """True where the tokens of a batch stand end to end; until that is settled, and in older runs, they do not."""
+        return self.batches in ("packed", "packed_sorted")
 
 
 class EvaluateSettings(Section):

@@ -107,7 +107,7 @@ def assemble(
     try:
         outputs = task.outputs + sum(one.task.outputs for one in further)
         model = build_model(recipe.model, prepare.tokenizer.size, outputs, allow_code=allow_code)
-        if recipe.train.batches == "packed" and (reason := model.refuses_packing()):
+        if recipe.train.packs and (reason := model.refuses_packing()):
             raise ValueError(f'the texts cannot be packed: {reason}; set train.batches = "sorted"')
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         rows = {name: _rows(part, prepare, task) for name, part in parts.items()}

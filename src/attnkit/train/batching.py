@@ -26,7 +26,8 @@ def batch_plan(prepare: Preprocessing, items: Sequence[Ids], recipe: Recipe) -> 
             chosen(train.batch_rows),
             seed=train.seed,
             # Only what was settled on packs: a run that was begun before there was a choice goes on as it began.
-            packed=train.batches == "packed",
+            packed=train.packs,
+            drawn=train.batches == "packed",
             tokens=train.batch_tokens,
             growth=train.batch_growth,
             mix=train.batch_mix,

@@ -39,7 +39,7 @@ def beside(
     lessons = teach(recipe.distill, splits, task, prepare, train.items, root, say, allow_code)
     if lessons is not None and lessons.summaries is not None:
         attach_imitation(model, lessons.summaries.shape[1])
-    file, packs = recipe.regularize.unlabeled, recipe.train.batches == "packed"
+    file, packs = recipe.regularize.unlabeled, recipe.train.packs
     unlabeled = read_unlabeled(file, schema, prepare, packs) if file else None
     if unlabeled is not None:
         say("said", sentence=f"{file} has {len(unlabeled.items):,} texts without labels to learn from")

@@ -55,5 +55,6 @@ def choose_batches(choices: Choices, median_tokens: int, allow_code: bool = Fals
     elif median <= SHORT_TEXT_TOKENS:
         value, reason = "sorted", f"the median text has {median} tokens: many short texts go faster side by side"
     else:
-        value, reason = "packed", f"the median text has {median} tokens: nothing is padded, and any texts may meet"
+        value = "packed_sorted"
+        reason = f"the median text has {median} tokens: nothing is padded, and texts of one length go side by side"
     choices.settle("train.batches", value, reason)

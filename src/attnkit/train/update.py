@@ -81,7 +81,7 @@ class Update:
         self.optimizer = make_optimizer(model, recipe)
         self.scaler = make_scaler(self.settings.precision)
         # Only what was settled on packs: a run that was begun before there was a choice goes on as it began.
-        self.packs = self.settings.batches == "packed"
+        self.packs = self.settings.packs
 
     def __call__(self, numbers: Sequence[int], step: int, rate: float) -> float:
         """Take step number `step` at learning rate `rate` on the rows `numbers`, and give their mean loss.

@@ -108,7 +108,7 @@ def _check_together(recipe: Recipe) -> None:
     }
     if recipe.train.sharded and (name := next((name for name, weight in whole.items() if weight), None)):
         raise UsageError(f"{name} reads weights that train.sharded leaves in parts; leave one of the two out")
-    if recipe.train.batches == "packed" and (reason := needs_padding(recipe)):
+    if recipe.train.packs and (reason := needs_padding(recipe)):
         raise UsageError(f'{reason}; set train.batches = "sorted"')
 
 
