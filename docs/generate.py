@@ -15,6 +15,10 @@ from docs.augmentation_page import page as augmentation_page
 
 HERE = Path(__file__).parent
 SECTIONS_SAID = "A recipe is a TOML file; `attn init DATA` writes one with a reason for each choice it made."
+CATALOGUE_SAID = (
+    "The operators that have a name of their own. `attn list` prints them, one line each. Every one of them "
+    "exports, as a torch program and [as ONNX](kernels.md#as-onnx)."
+)
 SEEN_SAID = (
     "What `attn see`, `attn heads` and `attn explain` tell ([how they are meant](see.md)). A is a map, p a row of it "
     "over its sum, t a query, s a key; rows that see nothing are 0 everywhere."
@@ -42,7 +46,7 @@ def catalogue_page() -> str:
     from attnkit.attention.catalogue import CATALOGUE
     from attnkit.attention.describe import describe
 
-    lines = ["# Catalogue", "", "The operators that have a name of their own. `attn list` prints them, one line each."]
+    lines = ["# Catalogue", "", CATALOGUE_SAID]
     for name, entry in CATALOGUE.items():
         about = f"{_sentence(entry.summary)} Source: {entry.source}. Learns in the tests: {entry.toy}."
         described = describe(entry.operator).strip("\n").splitlines()

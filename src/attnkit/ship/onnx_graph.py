@@ -17,7 +17,7 @@ from attnkit.errors import FailedError, UsageError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# The first with attention as one operator (Attention-23); with fewer the map of every head is written out.
+# The first with attention as one operator; what is written out below it answers a row that sees nothing with a mean.
 OPSET = 23
 LACKING = "writing ONNX needs onnx and onnxscript, which are not installed; pip install 'attnkit[ship]'"
 
