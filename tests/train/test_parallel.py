@@ -1,7 +1,10 @@
 """Several processes: the numbers of one, whatever each holds, stopped and gone on with in other numbers of them."""
 
+import json
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from attnkit.run.directory import Run
 from attnkit.run.log import read_log
 from attnkit.train import Interrupted, load, train
 from attnkit.train.events import Event, Listener
+from attnkit.train.parallel import worker
 from tests.train.small import BAD, FILLER, GOOD, SMALL, small_data
 from tests.train.together import environment, train_together
 
@@ -172,6 +176,10 @@ def test_a_process_that_dies_ends_the_run_with_a_sentence(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     more = {**SETTINGS, "epochs": 3000, "patience": 10_000}
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("TMPDIR", str(scratch))
     heard: list[str] = []
 
     def kill(event: Event) -> None:
@@ -184,6 +192,7 @@ def test_a_process_that_dies_ends_the_run_with_a_sentence(
     assert "\n" not in str(caught.value) and not workers()
     done = len(curve(tmp_path / "run.partial"))
     assert done >= 9 and not (tmp_path / "run").exists()
+    assert not list(scratch.iterdir())
 
     def stop(event: Event) -> None:
         if event.kind == "step" and event.values["step"] >= done:
@@ -195,6 +204,22 @@ def test_a_process_that_dies_ends_the_run_with_a_sentence(
     steps = [step for step, _ in curve(tmp_path / "run.partial")]
     # What was saved after the last step that was logged goes on with the next.
     assert steps == list(range(1, len(steps) + 1)) and len(steps) - done in (0, 1)
+
+
+def test_a_process_whose_place_is_gone_ends_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does that outlives the command: its folder was removed while it trained."""
+    call = {"launcher": os.getppid(), "threads": torch.get_num_threads(), "data": None, "recipe": None, "options": {}}
+    (tmp_path / "call.json").write_text(json.dumps(call))
+    monkeypatch.setenv("RANK", "0")
+
+    def gone(*given: Any, progress: Listener, **options: Any) -> None:
+        shutil.rmtree(tmp_path)
+        progress(Event("step", {}))
+
+    monkeypatch.setattr(worker, "train", gone)
+    assert worker.main(str(tmp_path)) == 1
+    # Before it has begun, too.
+    assert worker.main(str(tmp_path)) == 1
 
 
 @pytest.mark.slow

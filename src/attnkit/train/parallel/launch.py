@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -23,7 +24,7 @@ from attnkit.train.events import Event, Listener
 from attnkit.train.interrupt import Interrupted
 from attnkit.train.parallel.processes import LOST, launched
 
-CALL, EVENTS, DONE = "call.json", "events.jsonl", "done"
+CALL, EVENTS, DONE, LOGS = "call.json", "events.jsonl", "done", "logs"
 WORKER = "attnkit.train.parallel.worker"
 # As many as there are cores, or a few on a small machine, where somebody tries them.
 MOST_PROCESSES = max(8, os.cpu_count() or 1)
@@ -148,6 +149,8 @@ class Workers:
             max_restarts=0,
             monitor_interval=0.1,
             shutdown_timeout=10,
+            # Left to itself the agent makes a folder beside ours, which nobody removes.
+            logs_specs=DefaultLogsSpecs(log_dir=str(self.place / LOGS)),
         )
         try:
             start: Any = elastic_launch(config, sys.executable)

@@ -26,8 +26,20 @@ _LOOKS_A_SECOND = 4
 
 
 def main(folder: str) -> int:
-    """Train what the call in `folder` says, with the processes that were launched beside this one; the exit code."""
-    place, rank = Path(folder), os.environ["RANK"]
+    """Train what the call in `folder` says, with the processes that were launched beside this one; the exit code.
+
+    Where the folder is gone, so is whoever made it, and nobody is left to tell how this process ends.
+    """
+    place = Path(folder)
+    try:
+        return _work(place, os.environ["RANK"])
+    except FileNotFoundError:
+        if place.exists():
+            raise
+        return 1
+
+
+def _work(place: Path, rank: str) -> int:
     write_text(place / f"{rank}.pid", str(os.getpid()))
     call = json.loads((place / CALL).read_text("utf-8"))
     # Known from the call: whoever launched this process may be gone before its first line is read.
