@@ -151,6 +151,9 @@ def test_resume_of_a_finished_run_gives_it_back(tmp_path: Path) -> None:
     run = train(source, out=tmp_path / "run", **SMALL)
     before = weights_of(run.path)
     assert train(source, out=tmp_path / "run", resume=True, **SMALL).path == run.path
+    assert train(source, out=tmp_path / "run", resume=True, epochs="auto").path == run.path
+    with pytest.raises(UsageError, match="trained with epochs = 2 and is finished, so 3 changes nothing"):
+        train(source, out=tmp_path / "run", resume=True, epochs=3)
     assert all(torch.equal(before[name], value) for name, value in weights_of(run.path).items())
 
 

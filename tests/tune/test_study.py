@@ -104,6 +104,19 @@ def test_nothing_but_records_is_left(finished: tuple[Study, Heard]) -> None:
         json.loads(line)
 
 
+def test_a_finished_study_takes_no_more_trials(finished: tuple[Study, Heard]) -> None:
+    path = finished[0].path
+    again: dict[str, Any] = {"out": path, "resume": True}
+    for given in ({}, {"trials": 18}, {"trials": 3}):
+        assert tune(**again, **given).path == path
+    with pytest.raises(UsageError, match="takes no more trials, since its test rows were read; leave tune.trials = 19"):
+        tune(**again, trials=19)
+    with pytest.raises(UsageError, match=r"takes no more trials, .* tune.tune_minutes = 2.0"):
+        tune(**again, tune_minutes=2)
+    with pytest.raises(UsageError, match="begun with tune.pruner = 'halving'"):
+        tune(**again, pruner="median")
+
+
 def test_info_tells_of_a_study_and_runs_do_not_list_it(finished: tuple[Study, Heard]) -> None:
     study = finished[0]
     found = explain_path(study.path)

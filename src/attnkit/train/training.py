@@ -104,6 +104,7 @@ def _train_together(
     path, begun = processes.lead(begin)
     run = Run(path)
     if run.complete:
+        processes.lead(lambda: _refuse_others(run.recipe, wanted, given, run))
         say("said", sentence=f"{run.path} is finished already")
         return run
     keep_freed_memory()
@@ -142,7 +143,7 @@ def _train_in(
     recipe = wanted
     if processes.lead(stored.exists):
         recipe = load_recipe(stored, allow_code=allow_code)
-        _refuse_others(recipe, wanted, given, folder)
+        _refuse_others(recipe, wanted, given, run)
     if processes.leads:
         say.log = Log(folder / "log.jsonl")
     if source is None:
@@ -222,8 +223,8 @@ def _wanted(
     return base.with_values(values, allow_code=allow_code), given | {find_field(name) for name in values}
 
 
-def _refuse_others(stored: Recipe, wanted: Recipe, given: Fields, folder: Path) -> None:
-    """Hold an unfinished run to the recipe it was begun with.
+def _refuse_others(stored: Recipe, wanted: Recipe, given: Fields, run: Run) -> None:
+    """Hold a run that is gone on with, or is finished, to the recipe it was begun with.
 
     Raises: UsageError where a field that is given now says something else.
     """
@@ -234,8 +235,13 @@ def _refuse_others(stored: Recipe, wanted: Recipe, given: Fields, folder: Path) 
             # As it is settled for several processes: a piece each.
             value = current().size
         if value not in ("auto", before):
+            if run.complete:
+                raise UsageError(
+                    f"{run.path} was trained with {name} = {before!r} and is finished, so {value!r} changes nothing; "
+                    "leave that option out, or train anew with another --out"
+                )
             raise UsageError(
-                f"{folder} was begun with {name} = {before!r} and cannot go on with {value!r}; "
+                f"{run.path} was begun with {name} = {before!r} and cannot go on with {value!r}; "
                 "leave that option out, or train anew without --resume"
             )
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from attnkit.errors import UsageError
+from attnkit.run.listing import STUDY_MARK
 from attnkit.run.recipe import Recipe, find_field, load_recipe, parse_value, recipe_from_plain
 from attnkit.train.assemble import labeled_only, split_source
 from attnkit.train.events import Say
 from attnkit.train.prepare import Source, check_source, read_source
 from attnkit.train.settle import settle
 from attnkit.tune.default_space import default_space
+from attnkit.tune.directory import Study
 from attnkit.tune.objective import held_out
 from attnkit.tune.plan import FEW_TRIALS, Plan
 from attnkit.tune.space import Space, parse_space
@@ -151,7 +153,7 @@ def _protocol(recipe: Recipe, measured: int, test: int) -> str:
 
 
 def refuse_others(plan: Plan, asked: Asked, folder: Path) -> None:
-    """Hold an unfinished study to the recipe it was begun with; only its limits may change.
+    """Hold a study to the recipe it was begun with; only the limits of an unfinished one may change.
 
     Raises: UsageError where a field that is given now says something else.
     """
@@ -164,6 +166,26 @@ def refuse_others(plan: Plan, asked: Asked, folder: Path) -> None:
                 f"{folder} was begun with {section}.{name} = {before!r} and cannot go on with {value!r}; leave that "
                 "out, or tune anew without --resume"
             )
+
+
+def refuse_more(study: Study, asked: Asked, allow_code: bool) -> None:
+    """Hold a finished study to what it was.
+
+    Raises: UsageError where more trials, other limits or another recipe are asked for.
+    """
+    plan = Plan.from_dict(study.record["plan"], str(study.path / STUDY_MARK), allow_code=allow_code)
+    tune, before = asked.recipe.tune, plan.recipe.tune
+    given = {name for section, name in asked.given if section == "tune"} & _LIMITS
+    more = "trials" in given and tune.trials != before.trials and asked.wanted > study.leaderboard["counted"]
+    others = sorted(name for name in given - {"trials"} if getattr(tune, name) != getattr(before, name))
+    if more or others:
+        name = "trials" if more else others[0]
+        why = "its test rows were read" if study.final is not None else "its workers have ended"
+        raise UsageError(
+            f"{study.path} is finished and takes no more trials, since {why}; leave tune.{name} = "
+            f"{getattr(tune, name)!r} out, or tune anew with another --out"
+        )
+    refuse_others(plan, asked, study.path)
 
 
 def gone_on(plan: Plan, asked: Asked) -> Asked:

@@ -16,7 +16,7 @@ from attnkit.run.record import write_record
 from attnkit.train.events import Listener, Say
 from attnkit.train.interrupt import CtrlC
 from attnkit.train.prepare import Source
-from attnkit.tune.asked import Asked, asked_for, gone_on, make_plan, refuse_others
+from attnkit.tune.asked import Asked, asked_for, gone_on, make_plan, refuse_more, refuse_others
 from attnkit.tune.directory import Study, address, recorded, study_path
 from attnkit.tune.leading import Leader
 from attnkit.tune.library import optuna
@@ -67,6 +67,7 @@ def tune(
     if begun or (resume and (place / STUDY_MARK).is_file()):
         study = Study.begin(place, resume=True)
         if study.complete:
+            refuse_more(study, asked, allow_code)
             say("said", sentence=f"{study.path} is finished already")
             return study
     else:
