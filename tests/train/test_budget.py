@@ -92,12 +92,12 @@ def test_parts_of_a_budget_end_one_after_another() -> None:
     assert whole.part(3).left() == pytest.approx(20) and whole.part(1).left() == pytest.approx(60)
 
 
-@pytest.mark.parametrize(("text", "minutes"), [("90s", 1.5), ("10m", 10), ("1h30m", 90), ("2", 2), ("0.5h", 30)])
+@pytest.mark.parametrize(("text", "minutes"), [("90s", 1.5), ("10m", 10), ("1h30m", 90), ("0.5h", 30)])
 def test_times_are_read(text: str, minutes: float) -> None:
     assert minutes_of(text) == pytest.approx(minutes)
 
 
-@pytest.mark.parametrize("text", ["", "ten", "5 m", "-3m", "0s", "3d", "m", "1e3"])
+@pytest.mark.parametrize("text", ["", "ten", "5 m", "-3m", "0s", "3d", "m", "1e3", "5", "0.5"])
 def test_other_words_are_no_times(text: str) -> None:
     with pytest.raises(UsageError, match="--time"):
         minutes_of(text)

@@ -18,14 +18,14 @@ _UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
 
 
 def minutes_of(text: str) -> float:
-    """Minutes that "90s", "10m", "1h30m" or a plain number of minutes stand for.
+    """Minutes that "90s", "10m" or "1h30m" stand for.
 
-    Raises: UsageError where it is none of these.
+    Raises: UsageError where it is none of these, such as a number without a unit.
     """
     pieces = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
     if re.fullmatch(r"\d+(\.\d+)?", text):
-        pieces = [(text, "m")]
-    elif not pieces or "".join(number + unit for number, unit in pieces) != text:
+        raise UsageError(f"--time takes a number with its unit, and got {text!r}; give {text}s, {text}m or {text}h")
+    if not pieces or "".join(number + unit for number, unit in pieces) != text:
         raise UsageError(f"--time takes a time such as 90s, 10m or 1h30m, and got {text!r}")
     minutes = sum(float(number) * _UNITS[unit] for number, unit in pieces)
     if minutes <= 0:
