@@ -12,6 +12,7 @@ from attnkit.adapt import Learner, LearnSettings, learn
 from attnkit.adapt.feedback import read_feedback
 from attnkit.adapt.info import explain_learner
 from attnkit.adapt.learn import learner_at
+from attnkit.adapt.live import LiveLearner
 from attnkit.adapt.step import copy_of
 from attnkit.errors import UsageError
 from attnkit.run.directory import Run
@@ -199,6 +200,28 @@ def test_another_beginning_or_other_settings_are_refused(run: Run, tmp_path: Pat
         LearnSettings(learning_rate=2.0)
     with pytest.raises(UsageError, match="no learner's folder"):
         learn(run, path, out=run.path.parent)
+
+
+def test_a_served_learner_learns_what_the_file_gains(run: Run, tmp_path: Path) -> None:
+    rows, path = lines(40, 12), tmp_path / "feedback.jsonl"
+    live = LiveLearner(run.path, tmp_path / "live", path)
+    assert not live.catch_up()
+    write(path, rows[:20])
+    assert live.catch_up() and not live.catch_up() and not live.catch_up()
+    assert live.told()["point"] == 2 and live.told()["prequential"]["n"] == 16
+    with pytest.raises(UsageError, match="another process"):
+        LiveLearner(run.path, tmp_path / "live", path)
+    live.close()
+    write(path, rows)
+    again = LiveLearner(run.path, tmp_path / "live", path)
+    while again.catch_up():
+        pass
+    assert again.told()["point"] == 5
+    again.close()
+    # As though the same file had been learned from at once.
+    learn(run, path, out=tmp_path / "once")
+    assert same(weights(again.learner), weights(learner_at(run, tmp_path / "once")))
+    assert again.predictor.logits(["the plot"]).shape == (1, 2)
 
 
 def test_the_verb_tells_and_the_folder_explains_itself(run: Run, tmp_path: Path) -> None:

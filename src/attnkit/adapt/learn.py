@@ -85,7 +85,7 @@ def learn(
             learner.back_to(back)
         seen, undone, read = Prequential(learner.task), 0, learner.rows_read
         if rows is not None:
-            _hold_to(rows, learner, Path(str(feedback)))
+            hold_to(rows, learner, Path(str(feedback)))
             learner.recall(rows.rows[:read])
             undone = _learn_rows(rows, learner, seen, say)
     saved = save_run(learner, opened, save, allow_code=allow_code).path if save is not None else None
@@ -105,7 +105,11 @@ def _learn_rows(found: Feedback, learner: Learner, seen: Prequential, say: Say) 
     return undone
 
 
-def _hold_to(found: Feedback, learner: Learner, path: Path) -> None:
+def hold_to(found: Feedback, learner: Learner, path: Path) -> None:
+    """Hold a file of feedback to beginning with the rows that a learner has read.
+
+    Raises: UsageError where it does not.
+    """
     read = learner.rows_read
     if not read:
         return
