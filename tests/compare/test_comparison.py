@@ -9,6 +9,7 @@ import pytest
 
 import attnkit.compare.cells as cells
 from attnkit.compare import compare
+from attnkit.compare.conclude import conclusions
 from attnkit.compare.info import explain_compared
 from attnkit.errors import FailedError, UsageError
 from attnkit.run.directory import Run
@@ -168,6 +169,15 @@ def test_ablations_stand_beside_the_recipe(tmp_path: Path) -> None:
     assert not any("best" in one for one in found.record["conclusions"])
     assert "one seed says nothing of another" in found.record["protocol"]
     assert read_record(found.path / "results.json")["what"] == "ablation"
+
+
+def test_equal_means_single_out_none() -> None:
+    arm = {"mean": 1.0, "stands_out": True, "failures": [], "difference": None}
+    record = {"what": "mechanisms", "measure": "accuracy", "best": "dot", "pairs": [], "seeds": [0, 1, 2]}
+    same = conclusions({**record, "arms": [{**arm, "name": "dot"}, {**arm, "name": "cosine"}]})
+    assert same == ["All have the same mean accuracy, 1.0000: these figures single out none."]
+    (other,) = conclusions({**record, "arms": [{**arm, "name": "dot"}, {**arm, "name": "cosine", "mean": 0.9}]})
+    assert "dot has the best mean accuracy, 1.0000, but every other ties with it" in other
 
 
 @pytest.mark.parametrize(

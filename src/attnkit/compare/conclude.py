@@ -26,7 +26,10 @@ def conclusions(record: Mapping[str, Any]) -> list[str]:
 def _best(record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
     best = next(line for line in lines if line["name"] == record["best"])
     tied = [line["name"] for line in lines if line["stands_out"] and line["name"] != best["name"]]
-    figure = f"{best['name']} has the best mean {record['measure'].replace('_', ' ')}, {best['mean']:.4f}"
+    what = record["measure"].replace("_", " ")
+    if len(lines) > 1 and all(line["mean"] == best["mean"] for line in lines):
+        return f"All have the same mean {what}, {best['mean']:.4f}: these figures single out none."
+    figure = f"{best['name']} has the best mean {what}, {best['mean']:.4f}"
     if len(lines) == 1:
         return f"{figure}; nothing else was trained with every seed."
     if not tied:
