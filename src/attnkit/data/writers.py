@@ -11,19 +11,21 @@ from typing import Any
 from attnkit.data.readers.files import ending_of
 from attnkit.errors import UsageError
 
-KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
+TABLES = (".csv", ".tsv", ".jsonl", ".json")
+KINDS = (*TABLES, ".txt")
 _ALIKE = {".tab": ".tsv", ".ndjson": ".jsonl", ".parquet": ".jsonl", ".arrow": ".jsonl"}
 
 
-def kind_of_file(path: Path) -> tuple[str, bool]:
+def kind_of_file(path: Path, kinds: Sequence[str] = KINDS) -> tuple[str, bool]:
     """(".csv", ".tsv", ".jsonl", ".json" or ".txt", whether it is packed with gzip); columnar files become JSON lines.
 
-    Raises: UsageError where the name ends in none of them.
+    Raises: UsageError where the name ends in none of `kinds`.
     """
     ending = ".txt" if path.suffix.lower() == ".txt" else ending_of(path.name)
     kind = _ALIKE.get(ending.removesuffix(".gz"), ending.removesuffix(".gz"))
-    if kind not in KINDS:
-        raise UsageError(f"{path} has no ending that says its format; name a file that ends in {', '.join(KINDS)}")
+    if kind not in kinds:
+        endings = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+        raise UsageError(f"{path} has no ending of a format for this; name a file that ends in {endings}")
     return kind, ending.endswith(".gz")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from attnkit.data.writers import kind_of_file, packed, written
+from attnkit.data.writers import TABLES, kind_of_file, packed, written
 from attnkit.errors import UsageError
 from attnkit.files import write_bytes, write_text
 from attnkit.page.report_mistakes import mistakes_page
@@ -25,8 +25,8 @@ def check_outs(outs: Sequence[Path], count: int, force: bool = False) -> list[Pa
     if force and not outs:
         raise UsageError("--force replaces the file of --out and does nothing without it; leave it out, or give --out")
     for path in outs:
-        if path.suffix.lower() not in PAGE and kind_of_file(path)[0] == ".txt":
-            raise UsageError(f"{path} has no columns; name a file that ends in .html, .jsonl, .json, .csv or .tsv")
+        if path.suffix.lower() not in PAGE:
+            kind_of_file(path, (PAGE[0], *TABLES))
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise UsageError(f"{path} is not a place for a file; name a file in a folder that is there, with --out")
         if path.exists() and not force:
