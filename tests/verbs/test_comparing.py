@@ -35,6 +35,9 @@ def test_compare_prints_a_leaderboard_and_what_may_be_said(reviews: Path) -> Non
     ("words", "said"),
     [
         (["--mechanisms", "additive,cosinus"], "did you mean 'cosine'"),
+        (["--mechanisms", "additive"], "name at least 2 mechanisms"),
+        (["--mechanisms", "additive,additive"], "'additive' is named twice"),
+        (["--ablate", "word_drop=0"], "the nearest is"),
         (["--ablate", "word_dropout"], "field=value"),
         ([], "one of the two"),
         (["--mechanisms", "additive,dot", "--resume"], "--out"),
@@ -46,7 +49,8 @@ def test_compare_refuses_in_one_sentence_and_leaves_nothing(reviews: Path, words
     before = listing(reviews.parent)
     ended = attn("compare", reviews, *words, *FIELDS)
     assert said in ended.fault and ended.code == 2
-    assert listing(reviews.parent) == before
+    # Before anything is read: nothing was inferred or chosen yet.
+    assert listing(reviews.parent) == before and ("is what the mechanisms change" in said or not ended.out)
 
 
 def test_curve_prints_its_points_and_a_statement(reviews: Path) -> None:
@@ -87,8 +91,8 @@ def test_errors_shows_and_writes_the_worst(trained: Path, here: Path) -> None:
     [
         (["-n", 0], "-n takes a number"),
         (["--force"], "--force"),
-        (["--out", "m.txt"], ".html"),
-        (["--out", "m.png"], "ending"),
+        (["--out", "m.txt"], "m.txt has no ending of a format for this; name a file that ends in .html, .csv, .tsv"),
+        (["--out", "m.pdf"], "m.pdf has no ending of a format for this; name a file that ends in .html, .csv, .tsv"),
         (["--out", "gone/m.csv"], "not a place"),
     ],
 )

@@ -46,6 +46,19 @@ def mechanism_arms(recipe: Recipe, mechanisms: Sequence[str], *, allow_code: boo
     return arms
 
 
+def check_arms(recipe: Recipe, mechanisms: Sequence[str], changes: Sequence[str], *, allow_code: bool = False) -> None:
+    """Refuse wrong names before the recipe is settled from the data.
+
+    Raises: UsageError on an unknown mechanism or field, one named twice, or too few of them.
+    """
+    if mechanisms:
+        mechanism_arms(recipe, mechanisms, allow_code=allow_code)
+    else:
+        _refuse_few([AS_IT_IS, *changes], "changes")
+        for change in changes:
+            _changed(change)
+
+
 def place_of(recipe: Recipe) -> str:
     """The field that a mechanism goes into."""
     return "model.attention" if recipe.model.encoder in ("transformer", "bert") else "model.pooling"
@@ -60,15 +73,7 @@ def ablation_arms(recipe: Recipe, changes: Sequence[str], *, allow_code: bool = 
     _refuse_few([AS_IT_IS, *changes], "changes")
     plain = recipe.to_plain()
     for change in changes:
-        values: dict[str, Any] = {}
-        for part in re.split(r"\+(?=[A-Za-z_.]+=)", change):
-            name, equals, value = part.partition("=")
-            if not equals or not name.strip():
-                raise UsageError(f"--ablate takes field=value, such as model.word_dropout=0, and got {part!r}")
-            section, entry = find_field(name.strip())
-            if section in SHARED or f"{section}.{entry}" in SHARED_FIELDS:
-                raise UsageError(f"{section}.{entry} decides the rows or seeds, which all arms share; leave it out")
-            values[f"{section}.{entry}"] = parse_value(value.strip())
+        values = _changed(change)
         changed = recipe.with_values(values, allow_code=allow_code)
         now = changed.to_plain()
         idle = [name for name in values if _at(now, name) == _at(plain, name)]
@@ -78,6 +83,20 @@ def ablation_arms(recipe: Recipe, changes: Sequence[str], *, allow_code: bool = 
             )
         arms.append(Arm(change.strip(), changed, values))
     return arms
+
+
+def _changed(change: str) -> dict[str, Any]:
+    """The fields that a change sets, by dotted name."""
+    values: dict[str, Any] = {}
+    for part in re.split(r"\+(?=[A-Za-z_.]+=)", change):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--ablate takes field=value, such as model.word_dropout=0, and got {part!r}")
+        section, entry = find_field(name.strip())
+        if section in SHARED or f"{section}.{entry}" in SHARED_FIELDS:
+            raise UsageError(f"{section}.{entry} decides the rows or seeds, which all arms share; leave it out")
+        values[f"{section}.{entry}"] = parse_value(value.strip())
+    return values
 
 
 def words_apart(words: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from attnkit.compare.arms import ablation_arms, mechanism_arms, place_of
+from attnkit.compare.arms import ablation_arms, check_arms, mechanism_arms, place_of
 from attnkit.compare.board import ABLATION, MECHANISMS, make_board
 from attnkit.compare.cells import TEST, VALIDATION, run_cells, test_cells
 from attnkit.compare.ground import Ground, fit_for_all, lay_ground
@@ -19,6 +19,9 @@ from attnkit.page.report_comparison import comparison_page, comparison_picture
 from attnkit.run.recipe import Recipe, find_field, load_recipe, recipe_from_plain
 from attnkit.run.record import write_record
 from attnkit.train.events import Listener, Say
+from attnkit.train.named_files import refuse_missing
+from attnkit.train.parallel.processes import ALONE
+from attnkit.train.parallel.sharing import check_shared_out
 
 PICTURE = "leaderboard.svg"
 
@@ -59,6 +62,7 @@ def compare(
     check_free(out, resume)
     say = Say(progress)
     wanted = wanted_recipe(data, recipe, overrides, allow_code)
+    check_arms(wanted, mechanisms, ablate, allow_code=allow_code)
     with torch.random.fork_rng(devices=[]):
         ground = lay_ground(wanted, say, allow_code)
         if test and not ground.test:
@@ -94,13 +98,16 @@ def wanted_recipe(
 ) -> Recipe:
     """The recipe that is asked for, with the data in it.
 
-    Raises: UsageError where a recipe or an override is wrong.
+    Raises: UsageError where a recipe or an override is wrong, or names what is not there.
     """
     if isinstance(recipe, (str, os.PathLike)):
         recipe = load_recipe(Path(recipe), allow_code=allow_code)
     base = recipe if recipe is not None else recipe_from_plain({}, "the defaults")
     values = dict(overrides) if data is None else {**overrides, "data.path": os.fspath(data)}
-    return base.with_values(values, allow_code=allow_code)
+    wanted = base.with_values(values, allow_code=allow_code)
+    check_shared_out(wanted, ALONE)
+    refuse_missing(wanted)
+    return wanted
 
 
 def check_seeds(seeds: int) -> None:

@@ -9,6 +9,7 @@ from attnkit.run.recipe import Recipe, dump_recipe, recipe_from_plain, save_reci
 from attnkit.train.assemble import labeled_only, split_source
 from attnkit.train.events import Event, Say
 from attnkit.train.joint import all_training_rows, for_several, read_further
+from attnkit.train.named_files import refuse_missing
 from attnkit.train.prepare import read_source
 from attnkit.train.settle import settle
 
@@ -43,6 +44,7 @@ def propose(data: str | os.PathLike[str], **overrides: object) -> Proposal:
 
     say = Say(listen)
     wanted = recipe_from_plain({}, "the defaults").with_values({**overrides, "data.path": os.fspath(data)})
+    refuse_missing(wanted)
     source = read_source(wanted, say)
     inferred = tuple(said)
     splits = labeled_only(split_source(source, wanted), say, labels=source.schema.label is not None)

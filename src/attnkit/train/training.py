@@ -24,12 +24,14 @@ from attnkit.train.cross_validation import cross_validate
 from attnkit.train.events import Listener, Say
 from attnkit.train.finish import write_results
 from attnkit.train.interrupt import CtrlC, Interrupted
-from attnkit.train.named_files import refuse_changed_files
+from attnkit.train.named_files import refuse_changed_files, refuse_missing
 from attnkit.train.parallel.launch import check_processes, launch
 from attnkit.train.parallel.processes import Processes, current, joined, launched
+from attnkit.train.parallel.sharing import check_shared_out
 from attnkit.train.prepare import Source, check_source, read_source
 from attnkit.train.presets import PRESET_FIELDS
 from attnkit.train.single import train_once
+from attnkit.train.terms.check import check_terms
 
 Fields = set[tuple[str, str]]
 
@@ -96,6 +98,9 @@ def _train_together(
         begun = resume and (final.exists() or (final.with_name(final.name + PARTIAL) / "recipe.toml").exists())
         if not begun:
             # Wrong input must not leave a directory behind.
+            check_terms(wanted)
+            check_shared_out(wanted, processes)
+            refuse_missing(wanted)
             sources.append(read_source(wanted, say))
             check_source(sources[0].examples(), sources[0].schema, say)
         made.extend(folder for folder in final.absolute().parents if not folder.exists())

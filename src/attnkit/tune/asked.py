@@ -11,6 +11,9 @@ from attnkit.run.listing import STUDY_MARK
 from attnkit.run.recipe import Recipe, find_field, load_recipe, parse_value, recipe_from_plain
 from attnkit.train.assemble import labeled_only, split_source
 from attnkit.train.events import Say
+from attnkit.train.named_files import refuse_missing
+from attnkit.train.parallel.processes import ALONE
+from attnkit.train.parallel.sharing import check_shared_out
 from attnkit.train.prepare import Source, check_source, read_source
 from attnkit.train.settle import settle
 from attnkit.tune.default_space import default_space
@@ -95,6 +98,8 @@ def make_plan(asked: Asked, name: str, say: Say, allow_code: bool) -> tuple[Plan
 
     Raises: UsageError where data, recipe or space are wrong.
     """
+    check_shared_out(asked.recipe, ALONE)
+    refuse_missing(asked.recipe)
     source = read_source(asked.recipe, say)
     check_source(source.examples(), source.schema, say)
     recipe = asked.recipe.with_values({"data.path": str(source.path.absolute())}, allow_code=allow_code)

@@ -8,7 +8,7 @@ from attnkit.data.readers.folder import read_folder
 from attnkit.data.table import Table
 from attnkit.errors import UsageError
 
-__all__ = ["read"]
+__all__ = ["check_there", "read"]
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Table]:
@@ -18,11 +18,20 @@ def read(path: str | os.PathLike[str]) -> dict[str, Table]:
     test.*), folders of class folders of .txt files, a saved Hugging Face dataset, or several unsplit files.
     Raises: UsageError, one sentence with the file and where possible the line.
     """
+    where = check_there(path)
+    return read_folder(where) if where.is_dir() else {"all": read_file(where)}
+
+
+def check_there(path: str | os.PathLike[str]) -> Path:
+    """The path of data, once it is known that something stands there.
+
+    Raises: UsageError where nothing does.
+    """
     where = Path(path)
     try:
-        exists, is_folder = where.exists(), where.is_dir()
+        exists = where.exists()
     except (OSError, ValueError):
-        exists, is_folder = False, False
+        exists = False
     if not exists:
         raise UsageError(f"There is no file or folder {str(where)!r}; {did_you_mean_file(where)}.")
-    return read_folder(where) if is_folder else {"all": read_file(where)}
+    return where

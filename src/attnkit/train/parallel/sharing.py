@@ -143,6 +143,18 @@ def check_sharded(recipe: Recipe) -> None:
         )
 
 
+def check_shared_out(recipe: Recipe, processes: Processes) -> None:
+    """Hold a recipe whose weights are shared out to there being several processes.
+
+    Raises: UsageError where there is one.
+    """
+    if recipe.train.sharded and processes.size == 1:
+        raise UsageError(
+            "--sharded shares the weights out to processes, and here is one; give --processes 2 or more, launch with "
+            "torchrun, or leave train.sharded out"
+        )
+
+
 def _layers(model: nn.Module) -> list[nn.Module]:
     """What is gathered at a time: each layer of an outermost stack of layers."""
     if isinstance(model, nn.ModuleList):
