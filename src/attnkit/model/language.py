@@ -159,4 +159,4 @@ def _refusal(encoder: nn.Module | None, objective: str) -> str | None:
         return (
             None if causal else 'its attention sees later words; set model.attention = "llama", or another causal one'
         )
-    return f'a {type(encoder).__name__} sees later words; set model.language = "masked"'
+    return f'a {type(encoder).__name__} sees later words; set model.language = "masked" (--objective masked)'

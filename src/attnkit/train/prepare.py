@@ -52,12 +52,15 @@ def read_source(recipe: Recipe, say: Say) -> Source:
     path = Path(settings.path)
     language = recipe.model.language
     refuse_labels(recipe)
-    tables = {"all": read_lines(path)} if language != "none" and holds_lines(path) else read(path)
+    lines = language != "none" and holds_lines(path)
+    tables = {"all": read_lines(path)} if lines else read(path)
     text = settings.text[0] if settings.text else None
     pair = settings.text[1] if len(settings.text) == 2 else None
     kind = None if settings.kind == "auto" else settings.kind
     if language != "none":
         schema = texts_schema(tables, text, pair)
+        if lines:
+            schema = replace(schema, said=("Each line is a text.",))
     else:
         schema = infer_schema(tables, text=text, label=settings.label or None, kind=kind, pair=pair)
     for sentence in schema.said:
@@ -70,14 +73,15 @@ def read_source(recipe: Recipe, say: Say) -> Source:
 
 
 def check_source(splits: dict[str, list[Example]], schema: Schema, say: Say) -> None:
-    """Check examples before the first step, reporting every finding.
+    """Check examples before the first step, reporting every finding that is not raised.
 
-    Raises: UsageError with the first error and its places.
+    Raises: UsageError with the first error.
     """
     findings = check(splits, schema) if schema.label is not None else list(check_texts(splits))
-    for finding in findings:
-        _report(finding, say)
     errors = [finding for finding in findings if finding.level == "error"]
+    for finding in findings:
+        if finding not in errors[:1]:
+            _report(finding, say)
     if errors:
         more = f" ({len(errors) - 1} more: `attn check` lists them)" if len(errors) > 1 else ""
         raise UsageError(errors[0].sentence + more)

@@ -29,11 +29,14 @@ def pretrain(
     "causal" (None: as the recipe says, else masked). The run is held to perplexity on held-out texts; test texts stay
     unread unless `read_test` asks for them, and none are held out as such unless `test` does.
 
-    Raises: as `train`, and UsageError where the network would see the words it is to predict.
+    Raises: as `train`, and UsageError where something is said of labels, or the network would see the words it is to
+        predict.
     """
     values = dict(overrides)
     names = {name.rpartition(".")[2] for name in values}
     given = _given(recipe)
+    if idle := next((name for name in ("label", "kind") if name in names), None):
+        raise UsageError(f"data.{idle} is about labels, which pretraining does not read; leave --{idle} out")
     if objective is not None:
         if "language" in names:
             raise UsageError("the objective is the recipe field model.language, which is given too; keep one of them")
