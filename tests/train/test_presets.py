@@ -74,6 +74,8 @@ def test_pairs_and_long_texts_are_counted_in_their_own_way() -> None:
         choose_wide_branch(choices, 8000, median, classes=3, paired=paired)
         model = choices.recipe.model
         found.append((model.wide_ngrams, model.wide_min_texts, model.wide_smoothing))
+        # What nothing reads is no choice that anybody need hear of.
+        assert ("model.branch_dropout" in choices.reasons) is not paired
     assert found == [(3, 2, 3.0), (3, 2, 40.0), (0, 1, 3.0)]
 
 

@@ -14,6 +14,10 @@ def test_a_rate_is_suggested_and_drawn(here: Path) -> None:
     ended = attn("lr", "d.csv", *FIELDS, "--steps", "120", "--out", "lr.png")
     assert ended.code == 0, ended.err
     assert re.search(r"^learning rate [0-9.e-]+: ", ended.out, re.MULTILINE)
+    assert "64 train and 8 validation rows; 8 test rows are left unread" in ended.out
+    for name in ("train.epochs", "train.patience", "train.learning_rate", "train.warmup_steps"):
+        assert name not in ended.out
+    assert "Training ends: the loss has diverged, so no higher rate is tried." in ended.out
     assert "diverged" in ended.out and "The picture is in lr.png." in ended.out
     assert (here / "lr.png").read_bytes().startswith(b"\x89PNG")
     assert set(listing(here)) == {"d.csv", "lr.png"}

@@ -25,9 +25,11 @@ def test_words_are_learned_and_a_training_begins_with_them(here: Path) -> None:
 
 def test_lines_of_a_text_file_are_texts(here: Path) -> None:
     (here / "t.txt").write_text("\n".join(f"the film was good and no {number}" for number in range(40)))
-    ended = attn("pretrain", "t.txt", "--objective", "causal", "--encoder", "bilstm", *FIELDS, "--out", "w", "--json")
-    found = json.loads(ended.out)
-    assert ended.code == 0 and found["sizes"] == {"train": 36, "validation": 4, "test": 0}
+    ended = attn("pretrain", "t.txt", "--objective", "causal", "--encoder", "bilstm", *FIELDS, "--out", "w")
+    assert ended.code == 0 and "Each line is a text." in ended.out and "column" not in ended.out
+    assert "model.wide_" not in ended.out and "branch_dropout" not in ended.out
+    found = json.loads((here / "w" / "metrics.json").read_text())
+    assert found["sizes"] == {"train": 36, "validation": 4, "test": 0}
     assert set(found["validation"]) == {"perplexity", "word_accuracy"}
 
 
@@ -37,5 +39,7 @@ def test_wrong_starts_are_one_sentence_and_leave_nothing(here: Path) -> None:
     assert "nothing at none" in attn("train", "d.csv", "--from", "none", "--out", "run").fault
     assert "neither a run nor a checkpoint" in attn("train", "d.csv", "--from", "d.csv", "--out", "run").fault
     causal = attn("pretrain", "d.csv", "--objective", "causal", "--encoder", "cnn", "--out", "run")
-    assert causal.code == 2 and 'set model.language = "masked"' in causal.fault
+    assert causal.code == 2 and 'set model.language = "masked" (--objective masked)' in causal.fault
+    labels = attn("pretrain", "d.csv", "--label", "label", "--out", "run")
+    assert labels.code == 2 and "leave --label out" in labels.fault
     assert listing(here) == before

@@ -61,6 +61,9 @@ class Narrator:
     def _on_start(self, start: dict[str, Any]) -> None:
         fold = f"fold {start['fold']} of {start['folds']}: " if start.get("fold") else ""
         rows = f"{start['train']:,} train, {start['validation']:,} validation and {start['test']:,} test rows"
+        if start.get("unread"):
+            rows = f"{start['train']:,} train and {start['validation']:,} validation rows; "
+            rows += f"{start['unread']:,} test rows are left unread"
         self._line(f"{fold}training {start['parameters']:,} parameters on {rows}")
         self.bar.start()
         self.task = self.bar.add_task("", total=None)

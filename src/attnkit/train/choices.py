@@ -14,14 +14,18 @@ class Choices:
     recipe: Recipe
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def settle(self, name: str, value: Any, reason: str) -> None:
-        """Give the field `name` ("section.field") its value where it still says "auto"."""
+    def settle(self, name: str, value: Any, reason: str, read: bool = True) -> None:
+        """Give the field `name` ("section.field") its value where it still says "auto".
+
+        What nothing will read (`read` False) has its value and no reason, so that it is not told as a choice.
+        """
         if is_open(self.recipe, name):
             section, entry = name.split(".")
             holder: Section = getattr(self.recipe, section)
             changed = holder.model_copy(update={entry: value})
             self.recipe = self.recipe.model_copy(update={section: changed})
-            self.reasons[name] = reason
+            if read:
+                self.reasons[name] = reason
 
 
 def is_open(recipe: Recipe, name: str) -> bool:

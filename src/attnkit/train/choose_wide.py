@@ -24,14 +24,16 @@ def choose_wide_branch(choices: Choices, rows: int, median_tokens: int, classes:
     chars = recipe.tokens.tokenizer == "chars"
     if paired or not wants_wide(recipe):
         reason = "n-grams do not say of which text of a pair they are" if paired else "the network stands alone"
-        choices.settle("model.wide_ngrams", 0, reason)
+        choices.settle("model.wide_ngrams", 0, reason, read=recipe.model.language == "none")
     longest, of_what = (3, "characters" if chars else "long texts") if chars or not short else (2, "short texts")
     choices.settle("model.wide_ngrams", longest, f"{of_what}: n-grams up to {longest} beside the deep branch")
+    read = choices.recipe.model.wide_ngrams != 0
     if short and not chars and rows < MANY_ROWS:
-        choices.settle("model.wide_min_texts", 1, f"{rows} short texts: what stands in one of them is worth its place")
-        choices.settle("model.wide_smoothing", float(max(2, classes)), "one text of each class")
+        fewest, why_fewest = 1, f"{rows} short texts: what stands in one of them is worth its place"
     else:
-        choices.settle("model.wide_min_texts", 2, "n-grams that stand in one text are too many")
-        smoothing = float(max(2, classes)) if short else 40.0
-        choices.settle("model.wide_smoothing", smoothing, "one text of each class" if short else "long texts hold many")
-    choices.settle("model.branch_dropout", 0.3, "each branch must answer by itself, or the deep one learns little")
+        fewest, why_fewest = 2, "n-grams that stand in one text are too many"
+    smoothing, why = (float(max(2, classes)), "one text of each class") if short else (40.0, "long texts hold many")
+    choices.settle("model.wide_min_texts", fewest, why_fewest, read)
+    choices.settle("model.wide_smoothing", smoothing, why, read)
+    alone = "each branch must answer by itself, or the deep one learns little"
+    choices.settle("model.branch_dropout", 0.3, alone, read)

@@ -15,7 +15,8 @@ class Event:
     - choice      field, value, reason: a recipe field that the data settled
     - finding     level ("error", "warning", "note"), sentence, places (the first 20), places_in_all (their
                   number): from the data check
-    - start       epochs, steps_an_epoch, parameters, train, validation, test (rows); fold, folds where there are folds
+    - start       epochs, steps_an_epoch, parameters, train, validation, test (rows); fold, folds where there are folds;
+                  unread (rows held out as test) in a range test
     - step        epoch, step, steps (in all), loss, learning_rate
     - evaluation  epoch, step, measure, value, loss, best (True where it is the best so far), seconds
     - stop        reason: why training ended

@@ -4,7 +4,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ import torch
 from attnkit.errors import FailedError, UsageError
 from attnkit.run.recipe import Recipe, load_recipe, recipe_from_plain
 from attnkit.train.assemble import assemble, split_source
-from attnkit.train.events import Listener, Say
+from attnkit.train.events import Event, Listener, Say
 from attnkit.train.loop import Loop
+from attnkit.train.named_files import refuse_missing
+from attnkit.train.parallel.processes import current
+from attnkit.train.parallel.sharing import check_shared_out
 from attnkit.train.prepare import check_source, read_source
 from attnkit.train.update import NotFiniteError
 
@@ -29,6 +32,8 @@ _AROUND = 5
 _GONE = 0.25
 # Less of a fall is noise.
 _FALL = 0.03
+# What says how long a training goes on and how its rate moves; here the steps and the rates are the test's own.
+_UNREAD = ("train.epochs", "train.patience", "train.learning_rate", "train.warmup_steps", "train.ema_decay")
 
 
 @dataclass(frozen=True)
@@ -93,19 +98,34 @@ def learning_rate_range(
     values = dict(overrides) if data is None else {**overrides, "data.path": os.fspath(data)}
     base = recipe if recipe is not None else recipe_from_plain({}, "the defaults")
     wanted = base.with_values({**values, "evaluate.read_test": False}, allow_code=allow_code)
-    say = Say(progress)
+    say = Say(_without_unread(progress))
     with tempfile.TemporaryDirectory() as name, torch.random.fork_rng(devices=[]):
         loop = _loop(Path(name), wanted, say, allow_code)
         rates = [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)]
         losses = _losses(loop, rates, say)
-    say("stop", reason="the loss is gone" if len(losses) < steps else f"all {steps} steps are done")
+    gone = len(losses) < steps
+    say("stop", reason="the loss has diverged, so no higher rate is tried" if gone else f"all {steps} steps are done")
     return judged(rates, losses, loop.recipe.optimizer.optimizer)
 
 
+def _without_unread(progress: Listener | None) -> Listener | None:
+    """`progress` without the choices that a range test does not use."""
+
+    def listen(event: Event) -> None:
+        if progress is not None and not (event.kind == "choice" and event.values["field"] in _UNREAD):
+            progress(event)
+
+    return listen
+
+
 def _loop(folder: Path, wanted: Recipe, say: Say, allow_code: bool) -> Loop:
+    check_shared_out(wanted, current())
+    refuse_missing(wanted)
     source = read_source(wanted, say)
     check_source(source.examples(), source.schema, say)
-    splits = split_source(source, wanted)
+    splits = split_source(source, wanted.with_values({"evaluate.read_test": True}, allow_code=allow_code))
+    unread = len(splits.test)
+    splits = replace(splits, test=[])
     made = assemble(folder, folder, wanted, splits, source, say, allow_code, quiet=True)
     say(
         "start",
@@ -115,6 +135,7 @@ def _loop(folder: Path, wanted: Recipe, say: Say, allow_code: bool) -> Loop:
         train=len(made.train),
         validation=len(made.validation),
         test=0,
+        unread=unread,
     )
     checkpoint = folder / "checkpoint.safetensors"
     learned, held = made.looped

@@ -18,7 +18,7 @@ def choose_wide(choices: Choices, items: Sequence[Sequence[int]], vocabulary_siz
     settings = choices.recipe.model
     longest = 0 if settings.hierarchical is True else chosen(settings.wide_ngrams)
     if longest < 2 or settings.wide_rows != "auto":
-        choices.settle("model.wide_rows", 1, "no n-gram of several words is read")
+        choices.settle("model.wide_rows", 1, "no n-gram of several words is read", read=longest > 0)
         return
     fewest = chosen(settings.wide_min_texts)
     limit = chosen(choices.recipe.tokens.max_tokens)
