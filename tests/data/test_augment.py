@@ -152,8 +152,11 @@ def test_synonyms_are_read_from_lines(tmp_path: Path) -> None:
         file.write_text(content, encoding="utf-8")
         with pytest.raises(UsageError, match=said):
             read_synonyms(str(file))
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="there is no file .*none of synonyms"):
         read_synonyms(str(tmp_path / "none"))
+    (tmp_path / "latin.txt").write_bytes("schön hübsch".encode("latin-1"))
+    with pytest.raises(UsageError, match="not UTF-8 text"):
+        read_synonyms(str(tmp_path / "latin.txt"))
 
 
 def examples(count: int) -> list[Example]:

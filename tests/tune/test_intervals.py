@@ -1,5 +1,7 @@
 """Intervals, ties and the corrected figure, against what can be worked out by hand or by brute force."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from attnkit.task.score import Score
 from attnkit.task.single_label import SingleLabel
 from attnkit.tune.intervals import compare
+from attnkit.tune.leaderboard import honesty
 from attnkit.tune.rows import Rows, comparable, in_units, load_rows, save_rows
 
 TASK = SingleLabel(("no", "yes"))
@@ -59,6 +62,17 @@ def test_the_corrected_figure_takes_the_luck_out() -> None:
     assert figures[best] > 0.7 + 1.5 * np.sqrt(0.21 / 200)
     assert abs(held.value - 0.7) < 0.5 * (figures[best] - 0.7)
     assert held.low < 0.7 < held.high
+
+
+def test_luck_is_told_of_where_it_shows() -> None:
+    best = {"value": 0.7, "low": None, "high": None, "tied": True, "rank": 1, "number": 0}
+    record: dict[str, Any] = {"best": 0, "measure": "accuracy", "complete": [best], "rows": 40, "resamples": 10}
+    record |= {"test": None, "default": None}
+    for higher, value, lucky in ((True, 0.6, True), (True, 0.8, False), (False, 0.8, True), (False, 0.7, False)):
+        corrected = {"value": value, "low": value, "high": value}
+        said = " ".join(honesty({**record, "higher_is_better": higher, "corrected": corrected}))
+        assert ("Without the luck of the choice it is" in said) is lucky
+        assert ("no luck of the choice shows" in said) is not lucky and ("is often lucky" in said) is not lucky
 
 
 def test_the_corrected_figure_leaves_a_true_winner_alone() -> None:

@@ -25,6 +25,11 @@ from attnkit.run.sections_learning import (
 from attnkit.run.sections_tasks import TasksSettings
 from attnkit.run.sections_tune import TuneSettings
 
+# Words that have less in common are not mistaken for one another.
+_NEAR = 0.6
+# More names than these are not listed in a sentence.
+_FEW = 20
+
 
 class Recipe(Section):
     """Everything a run is made from; "auto" stands where the data decides, and a finished run stores none."""
@@ -191,8 +196,12 @@ def _escaped(letter: str) -> str:
 
 def _nearest(name: str, known: Any) -> str:
     short = {dotted.split(".")[-1]: dotted for dotted in known}
-    near = difflib.get_close_matches(name.split(".")[-1], short, n=1, cutoff=0.5)
-    return f"; the nearest is {short[near[0]]!r}" if near else f"; known are {', '.join(sorted(short))}"
+    near = difflib.get_close_matches(name.split(".")[-1], short, n=1, cutoff=_NEAR)
+    if near:
+        return f"; the nearest is {short[near[0]]!r}"
+    if len(short) > _FEW:
+        return "; `attn init DATA` writes all there are"
+    return f"; known are {', '.join(sorted(short))}"
 
 
 def _sentence(error: ValidationError, source: str) -> str:
@@ -202,7 +211,7 @@ def _sentence(error: ValidationError, source: str) -> str:
     if first["type"] == "extra_forbidden":
         known = list(fields()) if len(path) > 1 else list(Recipe.model_fields)
         here = [name for name in known if name.split(".")[0] == path[0]] or known
-        near = difflib.get_close_matches(path[-1], [name.split(".")[-1] for name in here], n=1, cutoff=0.5)
+        near = difflib.get_close_matches(path[-1], [name.split(".")[-1] for name in here], n=1, cutoff=_NEAR)
         elsewhere = any(name.split(".")[-1] == path[-1] for name in known)
         other = _nearest(path[-1], known) if elsewhere or not near else f"; the nearest is {near[0]!r}"
         return f"{source}: there is no {'field' if len(path) > 1 else 'section'} {dotted!r} in a recipe{other}"

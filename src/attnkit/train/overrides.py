@@ -29,7 +29,7 @@ def overrides(
     `attention` goes into the layers of a transformer or bert, and into the pooling of any other encoder; `batch` is a
     number of texts, or "auto" for as many as fit.
 
-    Raises: UsageError where a word has no "=", or a pair is named without its first text.
+    Raises: UsageError where a word has no "=", a batch is no number, or a pair is named without its first text.
     """
     chosen = {name: value for name, value in options.items() if value is not None}
     if pair is not None and text is None:
@@ -38,7 +38,10 @@ def overrides(
         chosen["text"] = (text,) if pair is None else (text, pair)
     if batch is not None:
         # A complete recipe has a number of rows, which is then asked for anew.
-        chosen["train.batch_rows"] = parse_value(batch)
+        rows = parse_value(batch)
+        if rows != "auto" and (not isinstance(rows, int) or isinstance(rows, bool)):
+            raise UsageError(f"--batch takes a number of texts, or auto for as many as fit, and got {batch!r}")
+        chosen["train.batch_rows"] = rows
         if batch == "auto":
             chosen["train.fit_batch"] = True
     for word in settings:

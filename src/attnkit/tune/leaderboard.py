@@ -101,15 +101,20 @@ def honesty(record: Mapping[str, Any]) -> list[str]:
     said = [
         f"The best of {compared} measured settings has {measure} {best['value']:.4f}"
         + (f" [{best['low']:.4f}, {best['high']:.4f}]" if best["low"] is not None else "")
-        + f" on the {record['rows']:,} rows by which it was chosen; the best of many is lucky as well, so do not quote "
-        "it as what to expect."
+        + f" on the {record['rows']:,} rows by which it was chosen; {_luck(record)}, so do not quote it as what to "
+        "expect."
     ]
     if record["corrected"]:
         held = record["corrected"]
+        corrected = f"{held['value']:.4f} [{held['low']:.4f}, {held['high']:.4f}]"
+        begins = (
+            f"Without the luck of the choice it is {corrected}"
+            if _flattered(record)
+            else f"On these rows no luck of the choice shows: corrected for it the figure is {corrected}"
+        )
         said.append(
-            f"Without the luck of the choice it is {held['value']:.4f} [{held['low']:.4f}, {held['high']:.4f}]: the "
-            f"mean figure, over {record['resamples']:,} draws of rows, that the best setting of the drawn rows has on "
-            "the others (bootstrap bias correction)."
+            f"{begins}, the mean figure, over {record['resamples']:,} draws of rows, that the best setting of the "
+            "drawn rows has on the others (bootstrap bias correction)."
         )
     if record["test"]:
         held = record["test"]
@@ -124,6 +129,18 @@ def honesty(record: Mapping[str, Any]) -> list[str]:
             "difference holds 0 (each alone, not all at once)."
         )
     return [*said, *_beside_default(record)]
+
+
+def _flattered(record: Mapping[str, Any]) -> bool:
+    """True where the figure of the best, corrected for having been chosen, is worse than it looks."""
+    gap = record["corrected"]["value"] - record["complete"][0]["value"]
+    return bool(gap < 0 if record["higher_is_better"] else gap > 0)
+
+
+def _luck(record: Mapping[str, Any]) -> str:
+    if record["corrected"] and not _flattered(record):
+        return "the best of many is often lucky as well"
+    return "the best of many is lucky as well"
 
 
 def _beside_default(record: Mapping[str, Any]) -> list[str]:

@@ -32,8 +32,12 @@ def read_synonyms(path: str) -> dict[str, tuple[str, ...]]:
     """
     try:
         lines = Path(path).read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the synonyms in {path} cannot be read as UTF-8 text ({error}); check the name") from None
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path} of synonyms; check the name") from None
+    except OSError as error:
+        raise UsageError(f"the synonyms in {path} cannot be read ({error.strerror}); name a file that can") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the synonyms in {path} are not UTF-8 text ({error}); save them as UTF-8") from None
     found: dict[str, list[str]] = {}
     for number, line in enumerate(lines, 1):
         group = list(dict.fromkeys(word.strip().lower() for word in (line.split(",") if "," in line else line.split())))
