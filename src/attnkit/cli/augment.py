@@ -31,6 +31,8 @@ def augment(
 ) -> None:
     """Show training texts before and after the noise of a recipe's [augment]; nothing is written.
 
+    Texts that the noise does not touch, such as those without a synonym, are passed over.
+
     For example:
 
         attn augment reviews.csv --swap 0.1 --typos 0.1
