@@ -24,6 +24,7 @@ from attnkit.ship.targets import TARGETS
 from attnkit.ship.verify import Rows, Verification, verify
 from attnkit.train.predictor import Predictor
 from tests.ship.sessions import artefact_of
+from tests.train.small import SMALL, sentences, small_data, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +176,16 @@ def test_a_place_that_is_taken_or_misnamed_is_refused_before_anything_is_done(ru
     with pytest.raises(UsageError, match="cannot be shipped in 'int8'"):
         shipping.ship(run, tmp_path / "a", shipping.Wishes(to="torch", precision="int8"))
     assert [one.name for one in tmp_path.iterdir()] == ["full"]
+
+
+@pytest.mark.parametrize("task", [None, "scores"])
+def test_one_of_several_tasks_is_measured_on_its_own_rows(tmp_path: Path, task: str | None) -> None:
+    data = small_data(tmp_path)
+    other = write_csv(tmp_path / "scores.csv", [(text, str(len(text))) for text, _ in sentences(60, 3)])
+    run = attnkit.train(data, also=[str(other)], out=tmp_path / "run", encoder="none", **{**SMALL, "wide_ngrams": 0})
+    predictor = attnkit.load(run, task=task)
+    proof = found(predictor, artefact_of(predictor), labeled_rows(run, predictor, task, None, 0))
+    assert proof.passed and proof.measure == ("rmse" if task else "accuracy") and proof.of_run == proof.of_artefact
+    assert predictor.task.outputs == (1 if task else 2)
+    wrong = artefact_of(predictor, lambda ids, keep: (torch.ones_like(ids), keep))
+    assert not found(predictor, wrong, Rows(missing="gone")).passed
