@@ -65,7 +65,8 @@ class Counting:
         return Encoded(["word"] * 10, 10, 0)
 
     def told(self) -> dict[str, Any]:
-        return {"name": self.name, "source": "test", "kind": self.kind, "classes": list(CLASSES), "paired": self.paired}
+        told = {"name": self.name, "source": "test", "kind": self.kind, "classes": list(CLASSES)}
+        return {**told, "paired": self.paired, "attention": True}
 
 
 def said(words: int) -> Prediction:
@@ -110,3 +111,4 @@ def running(
             server.handle_exit(signal.SIGTERM, None)
             thread.join(30)
             assert not thread.is_alive()
+            service.batcher.stop()

@@ -165,10 +165,15 @@ def test_the_log_is_json_without_a_text(caplog: pytest.LogCaptureFixture) -> Non
     assert "Zanzibar" not in json.dumps(lines) and "secret" not in json.dumps(lines)
 
 
-def test_told_to_stop_it_answers_what_it_accepted_and_refuses_the_rest() -> None:
+def test_told_to_stop_it_answers_whoever_had_connected() -> None:
     model = Counting()
     settings = Settings(Batching(2, 0), Limits(seconds=20), drain_seconds=0.3)
-    with running(model, settings) as served, ThreadPoolExecutor(12) as pool:
+    with (
+        running(model, settings) as served,
+        ThreadPoolExecutor(12) as pool,
+        httpx.Client(base_url=served.url, timeout=30) as connected,
+    ):
+        assert connected.get("/model").status_code == 200
 
         def ask(text: str) -> httpx.Response:
             return httpx.post(f"{served.url}predict", json={"text": text}, timeout=30)
@@ -182,7 +187,9 @@ def test_told_to_stop_it_answers_what_it_accepted_and_refuses_the_rest() -> None
         assert ready.status_code == 503 and ready.json()["phase"] == "draining"
         during = pool.submit(ask, "a b c")
         until(lambda: served.service.phase is Phase.STOPPING)
-        assert "stopping" in fault(ask("too late"), 503)
+        with pytest.raises(httpx.ConnectError):
+            ask("too late")
+        assert connected.get("/model").headers["connection"] == "close", "whoever had connected is answered"
         model.let_go.set()
         assert [one.result(30).json()["label"] for one in first] == ["odd"] + ["even"] * 7
         assert during.result(30).json()["label"] == "odd"

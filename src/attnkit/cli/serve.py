@@ -10,7 +10,7 @@ from attnkit.cli.serving import announcement
 
 
 def serve(
-    model: Annotated[Path, Parameter(help="Run directory.")],
+    model: Annotated[Path, Parameter(help="Run directory, folder shipped to ONNX, or .pyz bundle.")],
     /,
     *,
     also: Annotated[list[Path] | None, Parameter(help="Another model beside it; may be given several times.")] = None,

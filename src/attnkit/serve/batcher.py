@@ -212,4 +212,3 @@ class Batcher:
         rows = max(1, min(self.settings.rows, self.settings.tokens // max(1, item.width)))
         for count in {1, rows if model.batchable else 1}:
             model.answer([item] * count)
-        model.look(("a", "a") if model.paired else "a")

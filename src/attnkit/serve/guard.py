@@ -125,8 +125,6 @@ class Guard:
     def _check(self, scope: MutableMapping[str, Any], headers: dict[str, str]) -> None:
         service, path = self._service, scope["path"]
         health = path.startswith("/health")
-        if service.phase is Phase.STOPPING and not health:
-            raise Refused(503, "the service is stopping; ask again at another instance", retry_after="1")
         if service.in_flight > service.settings.limits.open_requests and not health:
             most = service.settings.limits.open_requests
             raise Refused(503, f"{most:,} requests are under way and no more may be; ask again", retry_after="1")

@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
+from attnkit.bundle.contents import is_artefact
 from attnkit.errors import UsageError
 from attnkit.run.directory import PARTIAL
 from attnkit.serve.answerer import Answerer
+from attnkit.serve.of_artefact import open_shipped
 from attnkit.serve.of_run import open_run
 
 
 def open_models(paths: Sequence[Path], *, task: str | None = None, allow_code: bool = False) -> dict[str, Answerer]:
     """The models at `paths`, the main one first, each under the name of its folder or file (numbered where taken).
+
+    A run, a folder that was shipped to ONNX, or a bundle; what was shipped is computed on as many threads as torch.
 
     Raises: UsageError where one of them cannot be opened, or is given twice.
     """
@@ -22,7 +28,11 @@ def open_models(paths: Sequence[Path], *, task: str | None = None, allow_code: b
             raise UsageError(f"{path} is given twice; a model is compared with another one")
         seen.add(place)
         name = _name(path, models)
-        models[name] = open_run(path, name, task=task, allow_code=allow_code)
+        models[name] = (
+            open_shipped(path, name, threads=torch.get_num_threads(), task=task)
+            if is_artefact(path)
+            else open_run(path, name, task=task, allow_code=allow_code)
+        )
     return models
 
 

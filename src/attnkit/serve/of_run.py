@@ -6,17 +6,15 @@ from typing import Any
 
 import torch
 
-from attnkit.data.batches import padded_width
+from attnkit.data.encoding import Limits
 from attnkit.data.schema import Schema
 from attnkit.errors import UsageError
 from attnkit.run.directory import Run
 from attnkit.serve.answerer import Encoded
+from attnkit.serve.items import filled_up, items_of, widest
 from attnkit.task.base import Prediction
 from attnkit.train.predictor import Predictor, Text, load
 from attnkit.train.shading import Shading, shading
-
-# The id of a piece that is not in the vocabulary, which every tokenizer has.
-_ANY_ID = 1
 
 
 class OfRun:
@@ -46,26 +44,15 @@ class OfRun:
 
         Raises: UsageError where a text is not what the model reads.
         """
-        found = []
-        for text, ids in zip(texts, self._predictor.encode(texts), strict=True):
-            flat = [sentence for sentence in ids if isinstance(sentence, list)]
-            read = sum(map(len, flat)) if flat else len(ids)
-            # To count the tokens beyond a limit the text is cut again, so only where one is reached.
-            cut = self._predictor.cut(text, read) if self._at_limit(ids) else 0
-            found.append(Encoded(ids, len(flat) * max(map(len, flat)) if flat else read, cut))
-        return found
+        return items_of(self._predictor.preprocessing.tokenizer, self._limits, texts, self.paired)
 
-    def _at_limit(self, ids: Any) -> bool:
-        prepare = self._predictor.preprocessing
-        if not prepare.hierarchical:
-            return len(ids) >= prepare.max_tokens
-        longest = max((len(sentence) for sentence in ids), default=0)
-        return len(ids) >= prepare.max_sentences or longest >= prepare.max_sentence_tokens
+    @property
+    def _limits(self) -> Limits:
+        return Limits(**self._predictor.preprocessing.limits())
 
     def answer(self, items: Sequence[Encoded]) -> list[Prediction]:
         """The prediction of each item, in order, whatever stands beside it."""
-        rows = padded_width(len(items), digits=2)
-        ids = [item.ids for item in items] + [[] for _ in range(rows - len(items))]
+        ids = filled_up(items)
         with torch.inference_mode():
             logits = self._predictor.network(*self._predictor.preprocessing.collate(ids))
         return self._predictor.task.predict(logits[: len(items)])
@@ -76,11 +63,7 @@ class OfRun:
 
     def widest(self) -> Encoded:
         """An item at the limits."""
-        prepare = self._predictor.preprocessing
-        if not prepare.hierarchical:
-            return Encoded([_ANY_ID] * prepare.max_tokens, prepare.max_tokens, 0)
-        sentence = [_ANY_ID] * prepare.max_sentence_tokens
-        return Encoded([sentence] * prepare.max_sentences, prepare.max_sentences * prepare.max_sentence_tokens, 0)
+        return widest(self._limits)
 
     def told(self) -> dict[str, Any]:
         """Task, classes, limits, size, run and figures."""
@@ -94,6 +77,7 @@ class OfRun:
             "kind": self.kind,
             "classes": list(self._predictor.classes),
             "paired": self.paired,
+            "attention": True,
             "encoder": settings.encoder,
             "pooling": settings.pooling if isinstance(settings.pooling, str) else settings.pooling.get("type"),
             "parameters": sum(weight.numel() for weight in weights),

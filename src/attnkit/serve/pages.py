@@ -51,7 +51,8 @@ def _section(path: str, method: str, asked: Mapping[str, Any], openapi: Mapping[
     fields = [(name, _said_of(field), name in needed) for name, field in shape.get("properties", {}).items()]
     reply = _shape(asked["responses"]["200"].get("content", {}).get("application/json"), openapi)
     gives = [(name, _said_of(field), True) for name, field in reply.get("properties", {}).items()]
-    body = f"<p>{escape(asked['summary'])}</p><pre>{escape(_example(path, method, shape, token))}</pre>"
+    body = f"<p>{escape(asked['summary'])}</p>"
+    body += f'<pre class="scroll">{escape(_example(path, method, shape, token))}</pre>'
     body += _table("In the address", query) + _table("In the body", fields) + _table("Answers with", gives, False)
     if method == "post":
         troubles = [(int(code), said["description"]) for code, said in asked["responses"].items() if code != "200"]

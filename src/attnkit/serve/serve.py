@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from attnkit.errors import UsageError
-from attnkit.run.allocator import keep_freed_memory
+from attnkit.run.allocator import keep_few_kernels, keep_freed_memory
 from attnkit.serve.feedback import Feedback
 from attnkit.serve.library import check_installed
 from attnkit.serve.log import said, to_standard_error
@@ -55,6 +55,7 @@ def serve(
     made = listening(host, port)
     try:
         keep_freed_memory()
+        keep_few_kernels()
         models = open_models(paths, task=task, allow_code=allow_code)
         service = Service(models, settings, None if learn is None else Feedback(learn))
     except BaseException:

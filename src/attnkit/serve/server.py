@@ -1,12 +1,13 @@
 """A service behind an address: opened, announced, and stopped without losing what it accepted."""
 
+import asyncio
 import logging
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from uvicorn import Server
 
 _BACKLOG = 1024
-# While it stops, requests that were on their way still find somebody who says so.
-_STOPPING_SECONDS = 0.3
+# Connections that are open when it stops may still bring a request that was on its way.
+_LINGER_SECONDS = 1.0
 
 
 def is_local(host: str) -> bool:
@@ -61,7 +62,7 @@ def run(service: Service, made: socket.socket, *, proxy: str | None = None, read
     """Serve on the socket until SIGTERM or SIGINT; `ready` is called once requests are answered.
 
     The first signal begins the end: for `drain_seconds` everything is still answered while health says "not ready";
-    then nothing new is accepted, and what is under way is finished. A second signal ends at once.
+    then nobody can connect any more, and whoever had is answered. A second signal ends at once.
     """
     from attnkit.serve.api import make_app
 
@@ -78,6 +79,7 @@ def gentle_server(service: Service, app: Any, proxy: str | None, ready: Callable
 
     class Gentle(uvicorn.Server):
         began: float | None = None
+        listening: Sequence[socket.socket] = ()
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -101,6 +103,7 @@ def gentle_server(service: Service, app: Any, proxy: str | None, ready: Callable
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            self.listening = sockets or []
             ready()
 
         async def on_tick(self, counter: int) -> bool:
@@ -114,12 +117,32 @@ def gentle_server(service: Service, app: Any, proxy: str | None, ready: Callable
             if service.phase is Phase.DRAINING:
                 service.phase = Phase.STOPPING
                 said("stopping", in_flight=service.in_flight, waiting=service.batcher.waiting)
+                await self._stop_listening()
                 return
-            late = drained > service.settings.limits.seconds + _STOPPING_SECONDS
+            late = drained > service.settings.limits.seconds + _LINGER_SECONDS
             if late:
                 said("gave up", logging.WARNING, in_flight=service.in_flight)
-            if late or (drained >= _STOPPING_SECONDS and service.in_flight == 0):
+            gone = not self.server_state.connections or drained >= _LINGER_SECONDS
+            if late or (gone and service.in_flight == 0):
                 self.should_exit = True
+
+        async def _stop_listening(self) -> None:
+            # Whoever stands in the system's queue has connected as far as they know, and closing would cut them off.
+            loop, waiting = asyncio.get_running_loop(), []
+            for one in self.listening:
+                with suppress(BlockingIOError):
+                    while True:
+                        waiting.append(one.accept()[0])
+            for server in self.servers:
+                server.close()
+            for connection in waiting:
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+        def _protocol(self) -> asyncio.Protocol:
+            made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
 
     config = uvicorn.Config(
         app,

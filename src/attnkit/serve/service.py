@@ -15,7 +15,7 @@ from attnkit.train.predictor import Text
 
 
 class Phase(Enum):
-    """Serving; draining (answers everything and says that it is not ready); stopping (accepts nothing new)."""
+    """Serving; draining (answers everything and says that it is not ready); stopping (nobody new can connect)."""
 
     SERVING = "serving"
     DRAINING = "draining"

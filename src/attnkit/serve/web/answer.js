@@ -8,7 +8,8 @@ const LEAST = 0.001;
 const FULL = 0.62;
 
 export function answerCard(answer, named) {
-  const weighed = answer.pieces.filter((piece) => piece.weight !== null);
+  const pieces = answer.pieces || [];
+  const weighed = pieces.filter((piece) => piece.weight !== null);
   const most = Math.max(0, ...weighed.map((piece) => piece.weight));
   return element(
     "article",
@@ -16,12 +17,16 @@ export function answerCard(answer, named) {
     named ? element("h2", {}, answer.model) : null,
     said(answer),
     bars(answer),
-    weighed.length ? shaded(answer.pieces, most) : element("p", { class: "muted" }, "There is nothing to look at."),
+    weighed.length ? shaded(pieces, most) : element("p", { class: "muted" }, nothing(answer)),
     weighed.length ? heaviest(weighed) : null,
     answer.cut
       ? element("p", { class: "muted small" }, `${answer.cut.toLocaleString("en")} tokens beyond the model's limit were not read.`)
       : null,
   );
+}
+
+function nothing(answer) {
+  return answer.pieces ? "There is nothing to look at." : "This model was shipped without where it looked.";
 }
 
 function said(answer) {

@@ -79,7 +79,7 @@ async function predict() {
   complain("");
   try {
     const answers = await Promise.all(
-      names.map((model) => askJson("attention", { model, text: modelOf(model).paired ? [single, by("pair").value] : single })),
+      names.map((model) => askJson(modelOf(model).attention ? "attention" : "predict", { model, text: modelOf(model).paired ? [single, by("pair").value] : single })),
     );
     by("answers").replaceChildren(...answers.map((answer) => card(answer, single, names.length > 1)));
     const said = names.length > 1 ? verdict(answers) : null;
