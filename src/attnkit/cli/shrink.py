@@ -20,7 +20,7 @@ def shrink(
     layers: Annotated[str, Parameter(help="Encoder layers that go.")] = "",
     importance: Annotated[
         Literal["ablation", "gradient", "gates"], Parameter(help="How heads are weighed.")
-    ] = "ablation",
+    ] = "gradient",
     rows: Annotated[int, Parameter(help="Most validation rows by which it is decided what goes.")] = 1000,
     show: Annotated[bool, Parameter(help="Show what each is worth, and make nothing.", show_default=False)] = False,
     epochs: Annotated[int, Parameter(help="Passes over the training rows afterwards; 0: none.")] = 1,

@@ -7,7 +7,7 @@ from typing import Any
 from attnkit.cli.terminal import say, show_table
 
 _MEANS = {
-    "ablation": "what the loss rises by without it",
+    "ablation": "how far the predictions move without it (divergence)",
     "gradient": "how steeply the loss of a text hangs on a gate at it",
     "gates": "log odds that its learned gate stays open",
 }
@@ -16,8 +16,8 @@ _MEANS = {
 def show_importance(found: Mapping[str, Any]) -> None:
     """Every layer and head with what it is worth, and the inner units of each layer in short."""
     say(f"Measured on {found['rows']:,} validation rows", style="bold")
-    say("", "Layers: what the loss rises by when one is passed by")
-    show_table(("layer", "loss"), [(n, f"{score:+.4f}") for n, score in enumerate(found["layers"])], right=("loss",))
+    say("", "Layers: how far the predictions move when one is passed by (divergence)")
+    show_table(("layer", "score"), [(n, f"{score:.4f}") for n, score in enumerate(found["layers"])], right=("score",))
     say("", f"Heads: {_MEANS[found['importance']]}")
     heads = [(layer, head, score) for layer, each in found["heads"].items() for head, score in enumerate(each)]
     lines = [(layer, head, f"{score:+.4f}") for layer, head, score in sorted(heads, key=lambda one: one[2])]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from attnkit.capture.size import size_bytes
 from attnkit.errors import UsageError
 
 
@@ -59,6 +60,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         _within("--drain", self.drain_seconds, 0, 600)
+
+
+def bytes_of(option: str, size: str) -> int:
+    """The bytes of a size such as "1.5MB".
+
+    Raises: UsageError where it is none.
+    """
+    try:
+        return size_bytes(size)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
 
 
 def _within(option: str, value: float, least: float, most: float) -> None:

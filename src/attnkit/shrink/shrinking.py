@@ -40,7 +40,7 @@ def shrink(
     heads: str = "",
     units: str = "",
     layers: str = "",
-    importance: str = "ablation",
+    importance: str = "gradient",
     rows: int = ROWS,
     epochs: int = 1,
     learning_rate: float | None = None,
@@ -75,7 +75,7 @@ def shrink(
 
 
 def weigh(
-    run: str | os.PathLike[str] | Run, *, importance: str = "ablation", rows: int = ROWS, allow_code: bool = False
+    run: str | os.PathLike[str] | Run, *, importance: str = "gradient", rows: int = ROWS, allow_code: bool = False
 ) -> dict[str, Any]:
     """What each layer, head and inner unit of `run` is worth, by layer, with nothing changed.
 

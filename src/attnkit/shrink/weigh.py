@@ -45,5 +45,5 @@ class Weighed:
         return units_by_gradient(network, self.parent.task, self.parent.prepare, self.validation)
 
     def layers(self, network: nn.Module) -> list[float]:
-        """What the loss rises by without each layer."""
+        """How far the predictions move without each layer."""
         return layers_by_ablation(network, self.parent.task, self.parent.prepare, self.validation)

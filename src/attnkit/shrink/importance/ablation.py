@@ -1,4 +1,8 @@
-"""Importance by ablation: what the loss rises by when one head, or one layer, is not there."""
+"""Importance by ablation: how far the predictions move when one head, or one layer, is not there.
+
+Not by how much the loss rises: a network that is too sure of itself loses loss with whatever damps it, and heads that
+it needs most would seem harmful.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,50 +18,50 @@ from attnkit.shrink.parent import Part
 from attnkit.shrink.sites import Site, gated, head_sites
 from attnkit.task.base import Task
 from attnkit.train.preprocessing import Preprocessing
+from attnkit.train.terms.divergence import divergence
 
 # What a layer is called with, and gives back: x_BTM, and the map that the layer above reads.
 Given = tuple[Any, ...]
 
 
 def heads_by_ablation(network: nn.Module, task: Task, prepare: Preprocessing, part: Part) -> dict[int, list[float]]:
-    """What the loss on `part` rises by without each head, by layer: below 0 where it is better without.
+    """How far the predictions for `part` move without each head, by layer: their divergence from those with all.
 
-    Source: Michel, Levy and Neubig 2019, section 3.2.
+    Source: one head at a time, Michel, Levy and Neubig 2019, section 3.2, who compare accuracies.
     Cost: a pass over the rows a head, from its layer on: what lies below is computed once.
     """
     sites = head_sites(network)
     sums = {site: [0.0] * site.count for site in sites}
-    whole = 0.0
     with torch.inference_mode():
         for inputs, targets in batches(part, prepare):
             share = len(targets) / len(part)
             with _heard(network) as given:
-                whole += share * float(task.loss(network(*inputs), targets))
+                whole_BC = network(*inputs)
             for site in sites:
                 with _from_layer(network, site.layer, given[site.layer]):
                     for head in range(site.count):
                         with gated({site: partial(_without, site, head)}):
-                            sums[site][head] += share * float(task.loss(network(*inputs), targets))
-    return {site.layer: [loss - whole for loss in each] for site, each in sums.items()}
+                            sums[site][head] += share * float(divergence(task, whole_BC, network(*inputs)))
+    return {site.layer: each for site, each in sums.items()}
 
 
 def layers_by_ablation(network: nn.Module, task: Task, prepare: Preprocessing, part: Part) -> list[float]:
-    """What the loss on `part` rises by when each layer is passed by.
+    """How far the predictions for `part` move when each layer is passed by.
 
     Source: Sajjad et al. 2023, On the effect of dropping layers of pre-trained transformer models, section 3.
     Cost: half a pass over the rows a layer.
     """
     count = len(layers_of(network))
-    sums, whole = [0.0] * count, 0.0
+    sums = [0.0] * count
     with torch.inference_mode():
         for inputs, targets in batches(part, prepare):
             share = len(targets) / len(part)
             with _heard(network) as given:
-                whole += share * float(task.loss(network(*inputs), targets))
+                whole_BC = network(*inputs)
             for layer in range(count):
                 with _from_layer(network, layer + 1, given[layer]):
-                    sums[layer] += share * float(task.loss(network(*inputs), targets))
-    return [loss - whole for loss in sums]
+                    sums[layer] += share * float(divergence(task, whole_BC, network(*inputs)))
+    return sums
 
 
 def _without(site: Site, head: int, x: Tensor) -> Tensor:
