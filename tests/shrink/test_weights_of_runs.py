@@ -34,6 +34,7 @@ def test_a_child_with_a_smaller_vocabulary_has_a_smaller_tokenizer(parent: Run, 
     rows = load(parent).preprocessing.tokenizer.size
     changes = [
         {"kind": "prune_vocabulary", "kept": f"0-{rows // 2}", "rows": rows},
+        {"kind": "low_rank", "modules": ["encoder.layers.0.attention.value"], "ranks": [2], "texts": 4},
         {"kind": "factorize_embedding", "rank": 2, "texts": 4},
         {"kind": "static_int8", "texts": 8},
         {"kind": "integer_weights"},

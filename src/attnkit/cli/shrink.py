@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from attnkit.cli.frontiers import make_otherwise
 from attnkit.cli.options import AllowCode, Json
 from attnkit.cli.progress import Narrator
+from attnkit.cli.shrink_options import NO_SEARCH, NOTHING_HELD, HoldingOptions, SearchOptions
 from attnkit.cli.shrinkings import show_importance, show_shrunk
 from attnkit.cli.terminal import show_json
 
@@ -26,6 +28,8 @@ def shrink(
     epochs: Annotated[int, Parameter(help="Passes over the training rows afterwards; 0: none.")] = 1,
     learning_rate: Annotated[float | None, Parameter(help="Its learning rate; 0.3 of the parent's where out.")] = None,
     distill: Annotated[bool, Parameter(help="Let the child imitate its parent too.", show_default=False)] = False,
+    holding: HoldingOptions = NOTHING_HELD,
+    search: SearchOptions = NO_SEARCH,
     out: Annotated[Path | None, Parameter(help="Directory of the child; RUN-shrunk where left out.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads to compute with; all cores where left out.")] = None,
     allow_code: AllowCode = False,
@@ -41,18 +45,24 @@ def shrink(
         attn shrink runs/news --heads 50%
         attn shrink runs/news --heads 50% --units 25% --layers 1 --epochs 2 --distill --out runs/news-small
         attn shrink runs/news --heads 8 --importance gates --epochs 0
+        attn shrink runs/news --words 50% --store int8
+        attn shrink runs/news --target size --max-loss 0.5pt --time 10m
     """
     from attnkit.shrink import shrink as run_shrinking
     from attnkit.shrink import weigh
     from attnkit.train.overrides import use_threads
 
     use_threads(threads)
+    held = holding.holding()
+    if search.elsewhere:
+        given = (heads, units, layers, importance, rows, show, learning_rate, distill, held)
+        plain = ("", "", "", "gradient", 1000, False, None, False, NOTHING_HELD.holding())
+        return make_otherwise(run, search, given != plain, epochs, out, allow_code, json)
     how: dict[str, Any] = {"importance": importance, "rows": rows, "allow_code": allow_code}
     if show:
         found = weigh(run, **how)
-        show_json(found) if json else show_importance(found)
-        return
+        return show_json(found) if json else show_importance(found)
     how |= {"heads": heads, "units": units, "layers": layers, "epochs": epochs, "learning_rate": learning_rate}
     with Narrator(quiet=json) as told:
-        made = run_shrinking(run, distill=distill, out=out, progress=told, **how)
+        made = run_shrinking(run, distill=distill, holding=held, out=out, progress=told, **how)
     show_json(made.to_dict()) if json else show_shrunk(made)

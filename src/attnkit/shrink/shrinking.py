@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from attnkit.errors import UsageError
+from attnkit.model.changes import apply_changes
 from attnkit.run.directory import Run
 from attnkit.run.record import write_record
 from attnkit.shrink.beside import Beside, put_beside
 from attnkit.shrink.child import child_recipe, free_path
+from attnkit.shrink.holding import Holding
 from attnkit.shrink.parent import Parent
 from attnkit.shrink.plan import Plan, Wish, make_plan
 from attnkit.shrink.weigh import Weighed
@@ -45,6 +47,7 @@ def shrink(
     epochs: int = 1,
     learning_rate: float | None = None,
     distill: bool = False,
+    holding: Holding | None = None,
     out: str | os.PathLike[str] | None = None,
     progress: Listener | None = None,
     allow_code: bool = False,
@@ -52,23 +55,43 @@ def shrink(
     """Make a child of `run` without its least important heads, inner units of each layer, or layers.
 
     Each is a share such as "50%" or a number. They are chosen on validation rows (gates on training rows), at most
-    `rows` of them; the child is trained `epochs` on the parent's rows, with `distill` to imitate it as well.
+    `rows` of them; the child is trained `epochs` on the parent's rows, with `distill` to imitate it as well. `holding`
+    says how what is left is held. Numbers that are stored otherwise no longer learn: what is trained is then a run of
+    its own, OUT-trained, and the child is that run, stored.
 
     Raises: UsageError where nothing is to go, there is not as much of it, or the run cannot be shrunk.
     """
-    wish = Wish(str(heads), str(units), str(layers))
-    if not wish:
+    wish, holding = Wish(str(heads), str(units), str(layers)), holding or Holding()
+    if not wish and not holding:
         raise UsageError("nothing is to go; name what does with --heads, --units or --layers, such as --heads 50%")
     place = Path(out) if out is not None else None
     if place is not None and place.exists():
         raise UsageError(f"{place} already exists; choose another name with --out, or delete it")
     parent = Parent.open(run, allow_code)
     say = Say(progress)
-    plan = make_plan(parent, wish, Weighed(parent, importance, rows), lambda sentence: say("said", sentence=sentence))
-    recipe = child_recipe(
-        parent, plan.changes, epochs=epochs, learning_rate=learning_rate, distill=distill, allow_code=allow_code
-    )
-    child = train(recipe=recipe, out=place or free_path(parent.run), progress=progress, allow_code=allow_code)
+    place = place or free_path(parent.run)
+
+    def tell(sentence: str) -> None:
+        say("said", sentence=sentence)
+
+    plan = make_plan(parent, wish, Weighed(parent, importance, rows), tell)
+    network = parent.network()
+    apply_changes(network, plan.changes)
+    plan.changes += holding.changes(parent, network, tell)
+    how: dict[str, Any] = {"learning_rate": learning_rate, "allow_code": allow_code}
+    begun, changes = parent, (*plan.changes, *holding.stored)
+    if holding.stored and plan.changes and epochs:
+        recipe = child_recipe(parent, plan.changes, epochs=epochs, distill=distill, **how)
+        recipe = recipe.with_values({"evaluate.read_test": False}, allow_code=allow_code)
+        trained = place.with_name(f"{place.name}-trained")
+        begun = Parent.open(train(recipe=recipe, out=trained, progress=progress, allow_code=allow_code), allow_code)
+        changes = holding.stored
+    if holding.stored:
+        epochs, distill = 0, False
+    recipe = child_recipe(begun, changes, epochs=epochs, distill=distill, **how)
+    recipe = recipe.with_values({"evaluate.read_test": parent.run.recipe.evaluate.read_test}, allow_code=allow_code)
+    child = train(recipe=recipe, out=place, progress=progress, allow_code=allow_code)
+    plan.changes = (*plan.changes, *holding.stored)
     found = Shrunk(child, plan, put_beside(parent.run, child, allow_code=allow_code))
     write_record(child.path / RECORD, found.to_dict())
     return found

@@ -70,4 +70,4 @@ def _factored(weight_VM: Tensor, rank: int, second_MM: Tensor | None) -> tuple[T
         second_MM = wide_VM.T @ wide_VM
     # Eigenvalues rise: the last directions hold most.
     up_MR = torch.linalg.eigh(second_MM).eigenvectors[:, -rank:]
-    return (wide_VM @ up_MR).to(weight_VM.dtype), up_MR.to(weight_VM.dtype).contiguous()
+    return (wide_VM @ up_MR).to(weight_VM.dtype).contiguous(), up_MR.to(weight_VM.dtype).contiguous()

@@ -81,7 +81,9 @@ def factors(weight_OI: Tensor, rank: int, second_II: Tensor | None = None) -> tu
     up_OR = _directions(_seen(wide_OI, second_II), rank)
     down_RI = up_OR.T @ wide_OI
     balance = (down_RI.norm() / up_OR.norm()).clamp(min=1e-12).sqrt()
-    return (up_OR * balance).to(weight_OI.dtype), (down_RI / balance).to(weight_OI.dtype)
+    up_OR, down_RI = up_OR * balance, down_RI / balance
+    # Eigenvectors come column by column, and files want rows.
+    return up_OR.to(weight_OI.dtype).contiguous(), down_RI.to(weight_OI.dtype).contiguous()
 
 
 def _seen(wide_OI: Tensor, second_II: Tensor | None) -> Tensor:

@@ -1,0 +1,109 @@
+"""How what is left is held: windows by what heads do, ranks by what maps answer, and children that are stored."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from attnkit.attention.pattern import Window as WindowPattern
+from attnkit.errors import UsageError
+from attnkit.model.changes.base import layers_of
+from attnkit.run.directory import Run
+from attnkit.shrink import Holding, shrink, teach_student
+from attnkit.shrink.parent import Parent
+from attnkit.shrink.reach import beyond, window_for
+from attnkit.train import load, train
+from tests.shrink.networks import changed, network
+from tests.shrink.test_frontier import parent  # noqa: F401
+from tests.train.test_resume import weights_of
+
+
+class Plain:
+    """What turns items into a batch."""
+
+    def collate(self, items: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.tensor(items), torch.ones(len(items), len(items[0]), dtype=torch.bool)
+
+
+def test_what_lies_beyond_a_window_is_what_the_heads_put_there() -> None:
+    model, prepare = network(attention="rope"), Plain()
+    items = [[4, 5, 6, 7, 8, 9, 10], [5, 6, 7]]
+    held = beyond(model, prepare, items)  # type: ignore[arg-type]
+    assert set(held) == {0, 1} and held[0].shape == (4, 8)
+    # All of the weight of a token lies at no distance or further.
+    torch.testing.assert_close(held[0][:, 0], torch.ones(4, dtype=torch.float64), rtol=0, atol=1e-5)
+    narrow = changed(network(attention="rope"), "window", layer=0, width_tokens=5)
+    after = beyond(narrow, prepare, items)[0]  # type: ignore[arg-type]
+    assert float(after[:, 3:].max()) < 1e-9 < float(after[:, 2].min())
+    assert window_for(after, 0.0, causal=False) == 5 and window_for(after, 1.0, causal=False) == 1
+    assert window_for(torch.tensor([[1.0, 0.5, 0.02, 0.01], [1.0, 0.1, 0.03, 0.0]]), 0.03, causal=True) == 2
+
+
+def test_wishes_that_contradict_one_another_are_refused() -> None:
+    for wrong, sentence in (
+        ({"store": "int3"}, "--store takes bfloat16, int8"),
+        ({"rounded": True}, "say so with --store int8 or int4"),
+        ({"rounded": True, "store": "bfloat16"}, "say so with --store"),
+        ({"table": -1}, "--table takes a width"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            Holding(**wrong)  # type: ignore[arg-type]
+
+
+def child(parent: Run, out: Path, **wish: Any) -> Run:  # noqa: F811
+    return shrink(parent, holding=Holding(**wish), out=out, epochs=1).run
+
+
+def test_a_child_is_trained_first_and_stored_then(parent: Run, tmp_path: Path) -> None:  # noqa: F811
+    run = child(parent, tmp_path / "child", words="25%", table=4, zeros="50%", store="int4", rounded=True)
+    trained = Run.open(tmp_path / "child-trained")
+    kinds = [change["kind"] for change in run.recipe.model.changes]
+    assert kinds == ["prune_vocabulary", "factorize_embedding", "magnitude", "fake_integers", "integer_weights"]
+    assert not trained.metrics["test"] and run.metrics["test"]
+    assert run.metrics["validation"]["accuracy"]["value"] == trained.metrics["validation"]["accuracy"]["value"]
+    words = load(parent).preprocessing.tokenizer.size
+    assert load(run).preprocessing.tokenizer.size == words - round(0.25 * (words - 3))
+
+
+def test_what_is_only_stored_is_not_trained(parent: Run, tmp_path: Path) -> None:  # noqa: F811
+    run = child(parent, tmp_path / "child", store="int8-static")
+    assert not (tmp_path / "child-trained").exists() and "no weight was trained" in run.metrics["protocol"]
+    old, new = weights_of(parent.path), weights_of(run.path)
+    name = "encoder.layers.0.attention.query"
+    torch.testing.assert_close(
+        new[f"{name}.codes"].T * new[f"{name}.scale"][:, None], old[f"{name}.weight"], atol=1e-2, rtol=0
+    )
+
+
+def test_windows_come_only_where_little_is_lost(parent: Run, tmp_path: Path) -> None:  # noqa: F811
+    with pytest.raises(UsageError, match="in no layer a window would lose at most 0.0% of the weight"):
+        child(parent, tmp_path / "child", window="0.0001%")
+    run = child(parent, tmp_path / "child", window="60%")
+    layers = layers_of(load(run).network)
+    widths = {change["layer"]: change["width_tokens"] for change in run.recipe.model.changes}
+    items = [item for item in Parent.open(parent).part("validation").items if item]
+    held = beyond(load(parent).network, load(parent).preprocessing, items)
+    for number, width in widths.items():
+        assert layers[number].get_submodule("attention").spec.pattern == WindowPattern(width)
+        assert float(held[number][:, (width + 1) // 2].max()) <= 0.6
+
+
+def test_words_of_pieces_stay(tmp_path: Path, parent: Run) -> None:  # noqa: F811
+    values = {"encoder": "transformer", "width": 8, "embedding_width": 8, "heads": 2, "wide_ngrams": 0, "epochs": 1}
+    pieces = train(parent.data["path"], out=tmp_path / "bpe", tokenizer="bpe", **values)
+    with pytest.raises(UsageError, match="the bpe tokenizer of .* has pieces that are made of one another"):
+        child(pieces, tmp_path / "child", words="10%")
+
+
+def test_a_recipe_is_taught(parent: Run, tmp_path: Path) -> None:  # noqa: F811
+    small = tmp_path / "small.toml"
+    small.write_text(
+        '[model]\nencoder = "cnn"\nwidth = 4\nembedding_width = 4\nwide_ngrams = 0\n[train]\nepochs = 1\n'
+        "[distill]\ndistill_weight = 0.9\n"
+    )
+    made = teach_student(parent, small, out=tmp_path / "student")
+    recipe = made.run.recipe
+    assert recipe.model.encoder == "cnn" and recipe.distill.teacher == (str(parent.path.absolute()),)
+    assert recipe.distill.distill_weight == 0.9 and made.run.data["splits"] == parent.data["splits"]
+    assert made.beside.after.parameters < made.beside.before.parameters
