@@ -45,9 +45,8 @@ def serve(
         attn serve runs/2026-11-22-reviews --host 0.0.0.0 --token-file token.txt --rate 300
         curl --json '{"text": "What a film!"}' http://127.0.0.1:8000/predict
     """
-    from attnkit.capture.size import size_bytes
     from attnkit.serve.serve import serve as run
-    from attnkit.serve.settings import Batching, Limits
+    from attnkit.serve.settings import Batching, Limits, bytes_of
     from attnkit.train.overrides import use_threads
 
     use_threads(threads)
@@ -56,7 +55,7 @@ def serve(
         host=host,
         port=port,
         batching=Batching(batch_rows, wait_ms, queue_rows=queue_rows),
-        limits=Limits(size_bytes(max_body), size_bytes(max_file), seconds=timeout),
+        limits=Limits(bytes_of("--max-body", max_body), bytes_of("--max-file", max_file), seconds=timeout),
         rate=rate,
         token_file=token_file,
         proxy=proxy,
