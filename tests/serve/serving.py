@@ -14,6 +14,7 @@ from attnkit.errors import FailedError
 from attnkit.serve.answerer import Answerer, Encoded
 from attnkit.serve.api import make_app
 from attnkit.serve.feedback import Feedback
+from attnkit.serve.live import Live
 from attnkit.serve.server import gentle_server, listening, url_of
 from attnkit.serve.service import Service
 from attnkit.serve.settings import Settings
@@ -91,11 +92,14 @@ class Running:
 
 @contextmanager
 def running(
-    models: Answerer | Mapping[str, Answerer], settings: Settings | None = None, feedback: Feedback | None = None
+    models: Answerer | Mapping[str, Answerer],
+    settings: Settings | None = None,
+    feedback: Feedback | None = None,
+    live: Live | None = None,
 ) -> Iterator[Running]:
     """A service of these models on a free port."""
     held = dict(models) if isinstance(models, Mapping) else {models.name: models}
-    service = Service(held, settings or Settings(drain_seconds=0), feedback)
+    service = Service(held, settings or Settings(drain_seconds=0), feedback, live)
     ready = threading.Event()
     with listening("127.0.0.1", 0) as made:
         url = url_of(made)

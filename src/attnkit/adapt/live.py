@@ -22,9 +22,17 @@ class LiveLearner:
     Raises: UsageError where the learner's folder or the feedback do not fit the run, or another process learns there.
     """
 
-    def __init__(self, run: Path, folder: Path, feedback: Path, *, allow_code: bool = False) -> None:
+    def __init__(
+        self,
+        run: Path,
+        folder: Path,
+        feedback: Path,
+        settings: dict[str, Any] | None = None,
+        *,
+        allow_code: bool = False,
+    ) -> None:
         self.feedback = feedback
-        self.learner = learner_at(Run.open(run), folder, allow_code=allow_code)
+        self.learner = learner_at(Run.open(run), folder, settings, allow_code=allow_code)
         self.seen = Prequential(self.learner.task)
         self._held = ExitStack()
         self._held.enter_context(locked(self.learner.folder.path))

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from attnkit.cli.options import AllowCode, Json
-from attnkit.cli.serving import announcement
+from attnkit.cli.serving import announcement, live_learner
 
 
 def serve(
@@ -31,6 +31,7 @@ def serve(
     drain: Annotated[float, Parameter(help="Seconds to go on answering once told to stop.")] = 1.0,
     proxy: Annotated[str | None, Parameter(help="Address of a proxy whose word on who asks is taken.")] = None,
     learn: Annotated[Path | None, Parameter(help="File that right answers are appended to.")] = None,
+    learner: Annotated[Path | None, Parameter(help="Folder of a learner: learn from that file meanwhile.")] = None,
     task: Annotated[str | None, Parameter(help="Task, where the run learned several; the main one else.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads to compute with; all cores where left out.")] = None,
     allow_code: AllowCode = False,
@@ -61,6 +62,7 @@ def serve(
         proxy=proxy,
         drain_seconds=drain,
         learn=learn,
+        live=live_learner(model, learn, learner, allow_code),
         task=task,
         allow_code=allow_code,
         announce=announcement(json),

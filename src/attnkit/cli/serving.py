@@ -1,10 +1,12 @@
-"""What is said once a service answers."""
+"""What a service is made with, and what is said once it answers."""
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from attnkit.cli.terminal import say, show_json
+from attnkit.errors import UsageError
 
 
 def announcement(json: bool) -> Callable[[str, Any], None]:
@@ -26,3 +28,17 @@ def announcement(json: bool) -> Callable[[str, Any], None]:
         sys.stdout.flush()
 
     return announce
+
+
+def live_learner(run: Path, feedback: Path | None, folder: Path | None, allow_code: bool) -> Any:
+    """What learns in `folder` from the file of feedback while the run is served; None where no folder is named.
+
+    Raises: UsageError where there is no file of feedback, or the folder belongs to another run.
+    """
+    if folder is None:
+        return None
+    if feedback is None:
+        raise UsageError(f"--learner {folder} learns from what --learn keeps; name that file too")
+    from attnkit.adapt.live import LiveLearner
+
+    return LiveLearner(run, folder, feedback, allow_code=allow_code)

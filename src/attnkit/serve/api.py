@@ -117,6 +117,8 @@ def _add_feedback(app: FastAPI, service: Service, keep: Feedback) -> None:
         texts_of(model, [told.text])
         check_label(model, told.label)
         await asyncio.to_thread(keep.add, model.name, told.text, told.label, told.prediction)
+        if service.learning is not None:
+            service.learning.noted()
         return {"noted": True}
 
 
@@ -157,6 +159,7 @@ def _add_looking_after(app: FastAPI, service: Service) -> None:
             },
             "batching": {"rows": batching.rows, "wait_ms": batching.wait_ms, "queue_rows": batching.queue_rows},
             "feedback": service.feedback is not None,
+            "learning": None if service.learning is None else service.learning.told(),
             "version": __version__,
         }
 

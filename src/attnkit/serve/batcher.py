@@ -52,6 +52,13 @@ class _Row:
     since: float = field(default_factory=time.monotonic)
 
 
+@dataclass(slots=True)
+class _Work:
+    work: Callable[[], None]
+    promise: "Future[Any]" = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
+
+
 class Batcher:
     """A bounded queue of texts and the thread that answers them.
 
@@ -62,7 +69,7 @@ class Batcher:
     def __init__(self, settings: Batching, heard: Callable[[Computed], None] = lambda computed: None) -> None:
         self.settings = settings
         self._heard = heard
-        self._waiting: deque[_Row] = deque()
+        self._waiting: deque[_Row | _Work] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._warming: list[tuple[Answerer, Future[None]]] = []
@@ -119,7 +126,14 @@ class Batcher:
         """
         return self._accepted([_Row(model, text, "look")])[0]
 
-    def _accepted(self, rows: list[_Row]) -> "list[Future[Any]]":
+    def do(self, work: Callable[[], None]) -> "Future[None]":
+        """A promise of `work` done in turn, on the thread that computes and between two computations.
+
+        Raises: Busy where it does not fit into the queue, or the service is stopping.
+        """
+        return self._accepted([_Work(work)])[0]
+
+    def _accepted(self, rows: "Sequence[_Row | _Work]") -> "list[Future[Any]]":
         with self._changed:
             if self._stopping:
                 raise Busy("the service is stopping; ask again at another instance")
@@ -142,7 +156,7 @@ class Batcher:
         while rows := self._gathered():
             self._answer([row for row in rows if row.promise.set_running_or_notify_cancel()])
 
-    def _gathered(self) -> list[_Row]:
+    def _gathered(self) -> list[_Row | _Work]:
         """The next rows, in the order they came; none where the service has stopped and nothing waits."""
         most = self.settings.rows
         with self._changed:
@@ -156,9 +170,12 @@ class Batcher:
                     break
             return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
-    def _answer(self, rows: list[_Row]) -> None:
+    def _answer(self, rows: "Sequence[_Row | _Work]") -> None:
         by_model: dict[int, list[tuple[_Row, Encoded]]] = {}
         for row in rows:
+            if isinstance(row, _Work):
+                self._kept(row, row.work)
+                continue
             if row.ask == "look":
                 self._kept(row, lambda row=row: row.model.look(row.text))  # type: ignore[misc]
                 continue
@@ -201,7 +218,7 @@ class Batcher:
         took = time.monotonic() - began
         self._heard(Computed(model.name, len(items), sum(widths), len(items) * max(widths), took))
 
-    def _kept(self, row: _Row, make: Callable[[], Any]) -> None:
+    def _kept(self, row: _Row | _Work, make: Callable[[], Any]) -> None:
         try:
             row.promise.set_result(make())
         except Exception as error:

@@ -7,16 +7,20 @@ import torch
 
 from attnkit.bundle.contents import is_artefact
 from attnkit.errors import UsageError
-from attnkit.run.directory import PARTIAL
+from attnkit.run.directory import PARTIAL, Run
 from attnkit.serve.answerer import Answerer
+from attnkit.serve.live import Live
 from attnkit.serve.of_artefact import open_shipped
-from attnkit.serve.of_run import open_run
+from attnkit.serve.of_run import OfRun, open_run
 
 
-def open_models(paths: Sequence[Path], *, task: str | None = None, allow_code: bool = False) -> dict[str, Answerer]:
+def open_models(
+    paths: Sequence[Path], *, task: str | None = None, allow_code: bool = False, live: Live | None = None
+) -> dict[str, Answerer]:
     """The models at `paths`, the main one first, each under the name of its folder or file (numbered where taken).
 
-    A run, a folder that was shipped to ONNX, or a bundle; what was shipped is computed on as many threads as torch.
+    A run, a folder that was shipped to ONNX, or a bundle; what was shipped is computed on as many threads as torch. The
+    main one answers as `live` has learned, where that is given.
 
     Raises: UsageError where one of them cannot be opened, or is given twice.
     """
@@ -28,6 +32,9 @@ def open_models(paths: Sequence[Path], *, task: str | None = None, allow_code: b
             raise UsageError(f"{path} is given twice; a model is compared with another one")
         seen.add(place)
         name = _name(path, models)
+        if live is not None and not models:
+            models[name] = OfRun(live.predictor, Run.open(path), name)
+            continue
         models[name] = (
             open_shipped(path, name, threads=torch.get_num_threads(), task=task)
             if is_artefact(path)

@@ -8,6 +8,7 @@ from attnkit.errors import UsageError
 from attnkit.run.allocator import keep_few_kernels, keep_freed_memory
 from attnkit.serve.feedback import Feedback
 from attnkit.serve.library import check_installed
+from attnkit.serve.live import Live
 from attnkit.serve.log import said, to_standard_error
 from attnkit.serve.models import open_models
 from attnkit.serve.service import Service
@@ -30,6 +31,7 @@ def serve(
     proxy: str | None = None,
     drain_seconds: float = 1.0,
     learn: Path | None = None,
+    live: Live | None = None,
     task: str | None = None,
     allow_code: bool = False,
     announce: Callable[[str, Service], None],
@@ -37,7 +39,7 @@ def serve(
     """Answer requests about the models at `paths`, the main one first; `announce` is told the address once it answers.
 
     `rate` is how often one client may ask in a minute; where left out, as often as it likes on this machine, and 600
-    times from others.
+    times from others. Right answers are appended to `learn`; `live` is the main model, learning from that file.
 
     Raises: UsageError where a model cannot be opened, the port is taken, or others could ask without a token.
     """
@@ -56,8 +58,8 @@ def serve(
     try:
         keep_freed_memory()
         keep_few_kernels()
-        models = open_models(paths, task=task, allow_code=allow_code)
-        service = Service(models, settings, None if learn is None else Feedback(learn))
+        models = open_models(paths, task=task, allow_code=allow_code, live=live)
+        service = Service(models, settings, None if learn is None else Feedback(learn), live)
     except BaseException:
         made.close()
         raise

@@ -8,6 +8,7 @@ from attnkit.errors import UsageError
 from attnkit.serve.answerer import Answerer
 from attnkit.serve.batcher import Batcher
 from attnkit.serve.feedback import Feedback
+from attnkit.serve.live import Learning, Live
 from attnkit.serve.metrics import Metrics
 from attnkit.serve.rate import RateLimit
 from attnkit.serve.settings import Settings
@@ -29,6 +30,7 @@ class Service:
     models: dict[str, Answerer]
     settings: Settings
     feedback: Feedback | None = None
+    live: Live | None = None
     phase: Phase = Phase.SERVING
     accepted: int = 0
     answered: int = 0
@@ -36,11 +38,13 @@ class Service:
     batcher: Batcher = field(init=False)
     metrics: Metrics = field(init=False)
     rate: RateLimit = field(init=False)
+    learning: Learning | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.in_flight)
         self.batcher = Batcher(self.settings.batching, self.metrics.computed)
         self.rate = RateLimit(self.settings.limits.per_minute)
+        self.learning = None if self.live is None else Learning(self.live, self.batcher)
 
     @property
     def in_flight(self) -> int:
@@ -58,6 +62,8 @@ class Service:
         Raises: whatever a model raises on the largest batch it may meet.
         """
         self.batcher.start(list(self.models.values()))
+        if self.learning is not None:
+            self.learning.begin()
 
     def model(self, name: str | None) -> Answerer:
         """The model of that name, the main one for None.
