@@ -9,7 +9,7 @@ from attnkit.errors import UsageError
 from attnkit.run.recipe import Recipe
 from attnkit.train import train
 from attnkit.train.named_files import record_of_files, refuse_changed_files
-from tests.train.small import small_data, write_csv
+from tests.train.small import sentences, small_data, write_csv
 
 
 def test_a_changed_file_of_synonyms_stops_a_run_that_goes_on(tmp_path: Path) -> None:
@@ -41,11 +41,11 @@ def test_what_is_not_there_is_said_before_the_data_are_read(tmp_path: Path) -> N
 
 
 def test_an_error_of_the_data_is_raised_and_not_said_as_well(tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "one.csv", [(f"a film no{number}", "pos") for number in range(30)])
+    source = write_csv(tmp_path / "one.csv", [*sentences(40), ("a film of no label", "")])
     heard: list[str] = []
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError, match="no label") as caught:
         train(source, out=tmp_path / "run", progress=lambda event: heard.append(str(event.values)))
-    assert not any(str(caught.value)[:30] in one for one in heard)
+    assert heard and not any(str(caught.value)[:20] in one for one in heard)
 
 
 def test_a_record_without_files_holds_nothing_to_them() -> None:
