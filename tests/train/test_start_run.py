@@ -105,3 +105,13 @@ def test_a_run_that_was_begun_goes_on_without_its_parent(parent: Run, tmp_path: 
     parts = train(data, out=tmp_path / "parts", resume=True)
     one, two = weights_of(whole.path), weights_of(parts.path)
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_weights_as_they_begin_may_be_the_best(parent: Run, tmp_path: Path) -> None:
+    spoiled, *_ = begun(parent, tmp_path, learning_rate=5.0, warmup_steps=0)
+    assert not torch.allclose(weights_of(spoiled.path)["head.weight"], weights_of(parent.path)["head.weight"])
+    shutil.rmtree(tmp_path / "child")
+    kept, taken, _ = begun(parent, tmp_path, learning_rate=5.0, warmup_steps=0, evaluate_start=True)
+    assert taken == set(weights_of(kept.path))
+    first = kept.metrics["history"][0]
+    assert first["step"] == 0 and first["best"] and not any(line["best"] for line in kept.metrics["history"][1:])

@@ -131,6 +131,10 @@ class TrainSettings(Section):
         "float32", description="what training steps are computed in, under autocast; weights stay float32"
     )
     evaluate_every_steps: int = Field(0, ge=0, description="steps between evaluations on validation (0: each epoch)")
+    evaluate_start: bool = Field(
+        False,
+        description="measure the weights before the first step too, and keep them where nothing later does better",
+    )
     watch_rows: int = Field(
         16, ge=0, le=1024, description="validation texts on which the attention is watched at each evaluation (0: none)"
     )

@@ -39,6 +39,8 @@ def child_recipe(
         "start.unfreeze_epochs": 0.0,
         "train.epochs": epochs,
         "train.minutes": 0.0,
+        # What few rows teach may be worth less than what was there.
+        "train.evaluate_start": True,
         "train.learning_rate": rate,
         "train.warmup_steps": "auto",
         "evaluate.baselines": False,

@@ -112,6 +112,8 @@ class Loop:
         if self.processes.lead(self.checkpoint.exists):
             self._restore()
         else:
+            if self.settings.evaluate_start and self.epochs:
+                self._evaluate()
             self._save()
         if not self.epochs and not self.at.finished:
             self._evaluate()
