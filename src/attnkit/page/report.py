@@ -94,7 +94,8 @@ def _training(history: Sequence[Mapping[str, Any]], rates: Sequence[tuple[int, f
         return ""
     lines = [("training loss", "#b3541e", "train_loss"), ("validation loss", "#1e5fb3", "loss")]
     # Before the first step nothing was trained on.
-    drawn = curve([line for line in history if line["step"]], lines) + curve(history, [(f"validation {history[0]['measure']}", "#2f7d32", "value")])
+    measured = [(f"validation {history[0]['measure']}", "#2f7d32", "value")]
+    drawn = curve([line for line in history if line["step"]], lines) + curve(history, measured)
     return f'<div class="charts">{drawn}{_rates(rates)}</div>'
 
 
