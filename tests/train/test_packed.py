@@ -139,9 +139,9 @@ def test_packing_puts_ids_end_to_end() -> None:
 
 def test_packed_rows_come_in_sizes_that_repeat() -> None:
     sizes = {pack([[7] * count])[0].shape[1] for count in range(4000, 8001)}
-    assert len(sizes) == 17 and min(sizes) == 4096
+    assert len(sizes) == 33 and min(sizes) == 4032
     ids, lengths = pack([[7] * 4000, [8] * 100])
-    assert ids.shape == (1, 4352) and lengths == (4000, 100) and not ids[0, 4100:].any()
+    assert ids.shape == (1, 4224) and lengths == (4000, 100) and not ids[0, 4100:].any()
 
 
 def chosen_for(median: int, **model: Any) -> tuple[str, str]:
@@ -249,5 +249,5 @@ def test_preprocessing_packs_what_it_pads() -> None:
     assert torch.equal(ids_BT[keep_BT], ids_1N[0]) and pieces == Pieces((3, 1))
     ids_1N, pieces = prepare.pack(items * 10)
     assert ids_1N.shape == (1, 40) and pieces.spare == 0
-    ids_1N, pieces = prepare.pack([items[0]] * 11)
-    assert ids_1N.shape == (1, 34) and pieces == Pieces((3,) * 11, spare=1)
+    ids_1N, pieces = prepare.pack([items[0]] * 23)
+    assert ids_1N.shape == (1, 70) and pieces == Pieces((3,) * 23, spare=1)

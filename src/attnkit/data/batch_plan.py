@@ -117,4 +117,4 @@ class BatchPlan:
 
     def _cost(self, rows: int, total: int, longest: int) -> int:
         """Padded tokens of a batch: of its texts end to end, or side by side."""
-        return padded_width(total, digits=5) if self.packed else rows * padded_width(longest)
+        return padded_width(total, digits=6) if self.packed else rows * padded_width(longest)

@@ -51,10 +51,10 @@ def random_batches(
 def pack(id_lists: Sequence[Sequence[int]]) -> tuple[Tensor, tuple[int, ...]]:
     """The ids of all texts end to end, int64 (1,N), and how many each of them has; behind them a few zeros, if any.
 
-    The zeros make N a number of at most five binary digits, for the reason that `padded_width` gives.
+    The zeros make N a number of at most six binary digits, for the reason that `padded_width` gives.
     """
     flat = [number for ids in id_lists for number in ids]
-    spare = padded_width(len(flat), digits=5) - len(flat)
+    spare = padded_width(len(flat), digits=6) - len(flat)
     return torch.tensor([flat + [PADDING] * spare], dtype=torch.int64), tuple(len(ids) for ids in id_lists)
 
 

@@ -1,6 +1,6 @@
 """Loops over the rows of a slab: what is checked before a pointer is passed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -30,16 +30,20 @@ def weigh_back_(loop: str, weights: Tensor, grad: Tensor, *settings: float) -> b
     return True
 
 
-def drop_(x: Tensor, rows: tuple[int, int], columns: tuple[int, int], least: int, scale: float) -> bool:
-    """x (R, S) times `scale` where the hash of both keys is at least `least`, else 0; False where it cannot be.
+def drop_(x_HRS: Tensor, starts: Sequence[tuple[int, int]], first: tuple[int, int], least: int, scale: float) -> bool:
+    """x times `scale` where the hash of row key and column key is at least `least`, else 0; False where it cannot be.
 
-    `rows` and `columns` are what the keys start from, and the first index.
+    `starts` are what the keys of rows and columns start from, a pair a head, and `first` the first index of both.
     """
-    function = _function("dropout", x)
-    if function is None or x.dim() != 2:
+    function = _function("dropout", x_HRS)
+    if function is None or x_HRS.dim() != 3:
         return False
-    function(x.data_ptr(), x.stride(0), *x.shape, *rows, *columns, least, scale, threads())
-    torch.autograd.graph.increment_version(x)
+    pointer, (heads, row, _), (_, *size) = x_HRS.data_ptr(), x_HRS.stride(), x_HRS.shape
+    # One check for all heads: slabs are many, and a check takes as long as a small slab does.
+    for head, (rows, columns) in enumerate(starts):
+        place = pointer + head * heads * x_HRS.element_size()
+        function(place, row, *size, rows, first[0], columns, first[1], least, scale, threads())
+    torch.autograd.graph.increment_version(x_HRS)
     return True
 
 

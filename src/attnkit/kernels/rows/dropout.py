@@ -43,15 +43,24 @@ class DropoutMask:
         """
         if x_RS.dim() != 2:
             raise ValueError(f"dropout falls on one head's rows and columns; got shape {tuple(x_RS.shape)}")
-        if self.p == 0.0 or not x_RS.numel():
-            return x_RS
-        rows, columns = self._start(head, 0), self._start(head, 1)
+        self.apply_heads_(x_RS[None], head, row, column, space)
+        return x_RS
+
+    def apply_heads_(self, x_HRS: Tensor, head: int, row: int, column: int, space: Space | None = None) -> Tensor:
+        """The same of all heads from `head` on, whose slabs begin at one row and column."""
+        if self.p == 0.0 or not x_HRS.numel():
+            return x_HRS
+        starts = [(self._start(one, 0), self._start(one, 1)) for one in range(head, head + x_HRS.shape[0])]
         least = min(round(self.p * (1 << 32)) - _SIGN, _SIGN - 1)
         scale = 1.0 / (1.0 - self.p)
-        if drop_(x_RS, (rows, row), (columns, column), least, scale):
-            return x_RS
-        row_keys = _keys(rows, row, x_RS.shape[0], x_RS.device)
-        column_keys = _keys(columns, column, x_RS.shape[1], x_RS.device)
+        if not drop_(x_HRS, starts, (row, column), least, scale):
+            for x_RS, (rows, columns) in zip(x_HRS, starts, strict=True):
+                keys = _keys(rows, row, x_RS.shape[0], x_RS.device), _keys(columns, column, x_RS.shape[1], x_RS.device)
+                self._plain_(x_RS, *keys, least, space)
+                x_RS.mul_(scale)
+        return x_HRS
+
+    def _plain_(self, x_RS: Tensor, row_keys: Tensor, column_keys: Tensor, least: int, space: Space | None) -> None:
         for part, keys in in_cache(x_RS, row_keys[:, None]):
             shape = tuple(part.shape)
             stays = self._room(space, "hash", shape, part.device)
@@ -61,8 +70,6 @@ class DropoutMask:
             # Bits times one or nothing: torch multiplies integers by integers ten times as fast as floats by integers.
             bits = part.view(torch.int32) if part.dtype == torch.float32 else part
             bits.mul_(stays)
-            part.mul_(scale)
-        return x_RS
 
     def _start(self, head: int, axis: int) -> int:
         """Seed, head and axis in one number."""

@@ -26,7 +26,5 @@ class Dropped(Stage):
         return self._apply(grad_HRS, place, space)
 
     def _apply(self, x_HRS: Tensor, place: Place, space: Space) -> Tensor:
-        for index in range(x_HRS.shape[0]):
-            head = place.item * self.heads + place.heads.start + index
-            self.mask.apply_(x_HRS[index], head, place.rows.start, place.columns.start, space)
-        return x_HRS
+        head = place.item * self.heads + place.heads.start
+        return self.mask.apply_heads_(x_HRS, head, place.rows.start, place.columns.start, space)
