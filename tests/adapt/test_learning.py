@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from attnkit.adapt.feedback import read_feedback
 from attnkit.adapt.info import explain_learner
 from attnkit.adapt.learn import learner_at
 from attnkit.adapt.live import LiveLearner
+from attnkit.adapt.prequential import Prequential
 from attnkit.adapt.step import copy_of
-from attnkit.errors import UsageError
+from attnkit.data.schema import Schema
+from attnkit.errors import FailedError, UsageError
 from attnkit.run.directory import Run
 from attnkit.train import load, train
 from attnkit.train.evaluation import evaluate
@@ -158,7 +161,7 @@ def test_what_a_crash_cuts_short_did_not_happen(run: Run, tmp_path: Path) -> Non
     learn(run, path, out=out, settings=FREE)
     with open(path, "a", encoding="utf-8") as file:
         file.write('{"text": "the plot was cold", "lab')
-    assert len(read_feedback(path, load(run).schema).rows) == 16
+    assert len(read_feedback(path, load(run).schema, "run").rows) == 16
     with open(out / "events.jsonl", "a", encoding="utf-8") as file:
         file.write('{"event": "update", "point": 9')
     assert learn(run, write(path, rows), out=out).point == 3
@@ -172,6 +175,8 @@ def test_what_a_crash_cuts_short_did_not_happen(run: Run, tmp_path: Path) -> Non
         ([{"text": ["a", "b"], "label": "good"}], "must hold one text"),
         ([{"text": "a", "label": ["good"]}], "a list of labels"),
         ([{"text": "a", "label": None}], "no row with a text and a label"),
+        ([{"text": "a", "label": "good", "model": "other"}], "no row with a text and a label on run (it is on other)"),
+        ([{"text": "a", "label": "good"}, {"words": "b"}], "feedback.jsonl:2 is no line of feedback"),
         ([], "feedback.jsonl"),
     ],
 )
@@ -179,7 +184,7 @@ def test_feedback_that_cannot_be_learned_is_refused_and_leaves_nothing(
     run: Run, tmp_path: Path, rows: list[dict[str, Any]], said: str
 ) -> None:
     path = write(tmp_path / "feedback.jsonl", rows)
-    with pytest.raises(UsageError, match=said.replace("[", r"\[")):
+    with pytest.raises(UsageError, match=re.escape(said)):
         learn(run, path, out=tmp_path / "learner")
     assert not (tmp_path / "learner").exists()
 
@@ -202,6 +207,35 @@ def test_another_beginning_or_other_settings_are_refused(run: Run, tmp_path: Pat
         learn(run, path, out=run.path.parent)
 
 
+def test_what_is_said_of_other_models_is_passed_over(run: Run, tmp_path: Path) -> None:
+    mine, others = lines(16, 13, model="run"), [{"text": "a", "label": "purple", "model": "other"} for _ in range(16)]
+    mixed = [row for pair in zip(mine, others, strict=True) for row in pair]
+    one = learn(run, write(tmp_path / "mixed.jsonl", mixed), out=tmp_path / "mixed", settings=FREE)
+    two = learn(run, write(tmp_path / "mine.jsonl", mine), out=tmp_path / "mine", settings=FREE)
+    assert one.rows == two.rows == 16
+    assert same(weights(learner_at(run, tmp_path / "mixed")), weights(learner_at(run, tmp_path / "mine")))
+
+
+def test_an_update_that_fails_leaves_the_network_as_it_was(run: Run, tmp_path: Path, monkeypatch: Any) -> None:
+    path = write(tmp_path / "feedback.jsonl", lines(8, 14))
+    learner = learner_at(run, tmp_path / "learner", FREE)
+
+    def full(*given: Any) -> None:
+        raise FailedError("no space is left")
+
+    monkeypatch.setattr(learner.folder, "write_point", full)
+    with pytest.raises(FailedError, match="no space"):
+        learner.learn(read_feedback(path, load(run).schema, "run").rows, Prequential(learner.task))
+    assert same(weights(learner), weights_frozen(learner)) and learner.point == learner.rows_read == 0
+
+
+def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.jsonl"
+    path.write_text('{"text": "a", "label": 1.5}\n{"text": "b", "label": NaN}\n', "utf-8")
+    with pytest.raises(UsageError, match="feedback.jsonl:2 has the label nan"):
+        read_feedback(path, Schema(("text",), "label", "score", ()), "run")
+
+
 def test_a_served_learner_learns_what_the_file_gains(run: Run, tmp_path: Path) -> None:
     rows, path = lines(40, 12), tmp_path / "feedback.jsonl"
     live = LiveLearner(run.path, tmp_path / "live", path)
@@ -212,6 +246,11 @@ def test_a_served_learner_learns_what_the_file_gains(run: Run, tmp_path: Path) -
     with pytest.raises(UsageError, match="another process"):
         LiveLearner(run.path, tmp_path / "live", path)
     live.close()
+    whole = path.read_bytes()
+    write(path, lines(20, 15))
+    with pytest.raises(UsageError, match="does not begin with them"):
+        LiveLearner(run.path, tmp_path / "live", path)
+    path.write_bytes(whole + b'{"text": "the plot was co')
     write(path, rows)
     again = LiveLearner(run.path, tmp_path / "live", path)
     while again.catch_up():

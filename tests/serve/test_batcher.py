@@ -39,6 +39,22 @@ def test_what_waits_together_is_computed_together_and_each_gets_its_own_answer()
     assert (heard[-1].rows, heard[-1].tokens, heard[-1].padded) == (4, 10, 16)
 
 
+def test_work_is_done_in_turn_between_computations() -> None:
+    model, order = Counting(), list[str]()
+    batcher = started(Batching(8, 0), model)
+    held(batcher, model)
+    before = batcher.predict(model, ["one", "two"])
+    done = batcher.do(lambda: order.append(f"after {len(model.batches)} computations"))
+    behind = batcher.predict(model, ["three"])
+    model.let_go.set()
+    assert done.result(30) is None and [one.result(30).prediction for one in before + behind] == [said(1)] * 3
+    assert model.batches == [[1, 1], [1]] and order == ["after 1 computations"]
+    with pytest.raises(ZeroDivisionError):
+        batcher.do(lambda: 1 / 0).result(30)  # type: ignore[arg-type, return-value]
+    assert batcher.predict(model, ["four"])[0].result(30).prediction == said(1)
+    batcher.stop()
+
+
 def test_texts_of_other_lengths_are_computed_apart() -> None:
     model = Counting()
     batcher = started(Batching(8, 0, tokens=120), model)

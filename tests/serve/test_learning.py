@@ -1,6 +1,5 @@
 """Learning while serving: answers follow the feedback, and trouble with learning ends no answering."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,17 +52,12 @@ def test_what_is_said_of_answers_is_learned_between_them(run: Run, tmp_path: Pat
 
 
 def test_trouble_with_learning_is_told_and_answers_go_on(run: Run, tmp_path: Path) -> None:
-    path = tmp_path / "feedback.jsonl"
-    rows = [{"text": f"fine {number}", "label": "good"} for number in range(8)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    live = LiveLearner(run.path, tmp_path / "learner", path)
-    live.catch_up()
-    live.close()
-    path.write_text('{"text": "another file", "label": "bad"}\n', "utf-8")
+    path = tmp_path / "notes.log"
+    path.write_text('{"text": "fine", "label": "purple"}\n', "utf-8")
     live = LiveLearner(run.path, tmp_path / "learner", path)
     with running(open_models([run.path], live=live), feedback=Feedback(path), live=live) as served:
         until(lambda: "stopped" in served.client.get("/model").json()["learning"])
-        assert "does not begin with them" in served.client.get("/model").json()["learning"]["stopped"]
+        assert "'purple', which is none" in served.client.get("/model").json()["learning"]["stopped"]
         assert served.client.post("/predict", json={"text": "the plot"}).status_code == 200
         assert served.client.post("/feedback", json={"text": "fine", "label": "good"}).json() == {"noted": True}
     live.close()
@@ -71,5 +65,7 @@ def test_trouble_with_learning_is_told_and_answers_go_on(run: Run, tmp_path: Pat
 
 def test_a_learner_needs_the_file_and_its_run(run: Run, tmp_path: Path) -> None:
     assert "--learn" in attn("serve", run.path, "--learner", tmp_path / "learner", "--port", 0).fault
+    both = ("--learn", tmp_path / "f.jsonl", "--learner", tmp_path / "learner", "--task", "reviews")
+    assert "leave one out" in attn("serve", run.path, *both, "--port", 0).fault
     other = attn("serve", run.path, "--learn", tmp_path / "f.jsonl", "--learner", run.path, "--port", 0)
     assert "no learner's folder" in other.fault

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from attnkit.data.examples import Example, to_examples
 from attnkit.data.readers import read
 from attnkit.data.schema import Schema
 from attnkit.errors import UsageError
+
+_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -36,61 +39,111 @@ def next_digest(before: str, row: Example) -> str:
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def read_feedback(path: str | os.PathLike[str], schema: Schema) -> Feedback:
-    """The labeled rows of a file of feedback, or of a data file with the columns that `schema` names.
+def read_feedback(path: str | os.PathLike[str], schema: Schema, model: str) -> Feedback:
+    """The labeled rows of a file of feedback on `model`, or of a data file with the columns that `schema` names.
 
     A line of feedback is {"text": ..., "label": ...}, with whatever else a service noted; of pairs the text is a list
-    of two. A last line without its end, such as a crash leaves, is no row yet.
+    of two. Lines on another model are passed over. A last line without its end, such as a crash leaves, is no row yet.
 
     Raises: UsageError where the file cannot be read, or no row has a label.
     """
     place = Path(path)
-    lines = _lines(place) if place.suffix == ".jsonl" else None
-    if lines is not None and all(_is_feedback(line) for _, line in lines):
-        rows = [_example(line, schema, place, number) for number, line in lines]
+    if _holds_feedback(place):
+        tail = FeedbackTail(place, schema, model)
+        rows: list[Example] = []
+        while found := tail.read():
+            rows += found
+        others = f" on {model} (it is on {', '.join(sorted(tail.others))})" if tail.others else ""
     else:
         tables = read(place)
         if len(tables) > 1:
             raise UsageError(f"{place} holds {', '.join(tables)}; name one file, as feedback comes in one order")
-        rows = [row for table in tables.values() for row in to_examples(table, schema)]
-    labeled = [row for row in rows if row.label is not None and row.text.strip()]
-    if not labeled:
-        raise UsageError(f"{place} holds no row with a text and a label; give feedback to learn from")
-    return Feedback.of(labeled)
+        rows = [row for table in tables.values() for row in to_examples(table, schema) if _counts(row)]
+        others = ""
+    if not rows:
+        raise UsageError(f"{place} holds no row with a text and a label{others}; give feedback to learn from")
+    return Feedback.of(rows)
 
 
-def _lines(path: Path) -> list[tuple[int, Any]] | None:
-    """The JSON values of whole lines with their numbers; None where one is no JSON, which a reader says better."""
+class FeedbackTail:
+    """Reads a growing file of feedback on `model` from where it stopped; `others` names the other models it met."""
+
+    def __init__(self, path: Path, schema: Schema, model: str) -> None:
+        self.path, self.schema, self.model = path, schema, model
+        self.others: set[str] = set()
+        self._offset = self._line = 0
+
+    def read(self) -> list[Example]:
+        """The labeled rows of the whole lines that came since, or of the next of them; none where there is no file yet.
+
+        Raises: UsageError at a line that is no feedback on such a model.
+        """
+        found: list[Example] = []
+        while not found and (lines := self._lines()):
+            for line in lines:
+                self._line += 1
+                row = self._row(line) if line.strip() else None
+                if row is not None:
+                    found.append(row)
+        return found
+
+    def _lines(self) -> list[bytes]:
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._offset)
+                content = file.read(_AT_ONCE)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be read ({error.strerror}); check its place and rights") from None
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return whole.split(b"\n")[:-1]
+
+    def _row(self, line: bytes) -> Example | None:
+        where = f"{self.path}:{self._line}"
+        try:
+            plain = json.loads(line)
+            text, label, model = plain["text"], plain["label"], plain.get("model", self.model)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise UsageError(f"{where} is no line of feedback, such as {_SUCH}; mend or drop it") from None
+        if model != self.model:
+            self.others.add(str(model))
+            return None
+        row = _example(text, label, self.schema, self.path, self._line)
+        return row if _counts(row) else None
+
+
+_SUCH = '{"text": "...", "label": "..."}'
+
+
+def _counts(row: Example) -> bool:
+    return row.label is not None and bool(row.text.strip())
+
+
+def _holds_feedback(path: Path) -> bool:
+    """True where the first line is one that a service may have noted."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            plain = json.loads(file.readline(_AT_ONCE))
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}); check its place and rights") from None
-    whole = content[: content.rfind(b"\n") + 1]
-    found = []
-    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
-        if line.strip():
-            try:
-                found.append((number, json.loads(line)))
-            except (ValueError, RecursionError):
-                return None
-    return found
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(plain, dict) and "text" in plain and "label" in plain
 
 
-def _is_feedback(line: Any) -> bool:
-    return isinstance(line, dict) and "text" in line and "label" in line
-
-
-def _example(line: dict[str, Any], schema: Schema, path: Path, number: int) -> Example:
+def _example(text: Any, label: Any, schema: Schema, path: Path, number: int) -> Example:
     where = f"{path}:{number}"
-    text, label, paired = line["text"], line["label"], len(schema.text) == 2
+    paired = len(schema.text) == 2
     if paired and not (isinstance(text, list) and len(text) == 2 and all(isinstance(one, str) for one in text)):
         raise UsageError(f"{where} must hold a pair of texts, as the run was trained on pairs; make it a list of two")
     if not paired and not isinstance(text, str):
         raise UsageError(f"{where} must hold one text, as the run was trained on single ones; make it a string")
     first, second = (text[0], text[1]) if paired else (text, None)
     if schema.kind == "score":
-        if isinstance(label, bool) or not isinstance(label, int | float | None):
-            raise UsageError(f"{where} has the label {label!r}, and the run predicts a number")
+        if isinstance(label, bool) or not isinstance(label, int | float | None) or not math.isfinite(label or 0):
+            raise UsageError(f"{where} has the label {label!r}, and the run predicts a number; correct or drop it")
         return Example(first, second, None if label is None else float(label), str(path), number)
     names = label if isinstance(label, list) else [label]
     unknown = [name for name in names if name is not None and name not in schema.classes]

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from attnkit.adapt.feedback import Feedback, read_feedback
 from attnkit.adapt.learner import Learner
@@ -76,7 +76,8 @@ def learn(
     say, opened = Say(progress), Run.open(run)
     if save is not None and (save.exists() or save.with_name(save.name + PARTIAL).exists()):
         raise UsageError(f"{save} already exists; choose another name with --save, or delete it")
-    rows = read_feedback(feedback, Schema.from_dict(opened.data["schema"])) if feedback is not None else None
+    schema = Schema.from_dict(opened.data["schema"])
+    rows = read_feedback(feedback, schema, name_of(opened)) if feedback is not None else None
     if rows is None and back is None and save is None:
         raise UsageError("there is nothing to do; give feedback to learn from, --back POINT or --save RUN")
     learner = learner_at(opened, out, settings, allow_code=allow_code)
@@ -85,7 +86,8 @@ def learn(
             learner.back_to(back)
         seen, undone, read = Prequential(learner.task), 0, learner.rows_read
         if rows is not None:
-            hold_to(rows, learner, Path(str(feedback)))
+            if read and (len(rows.rows) < read or rows.digests[read] != learner.digest):
+                refuse_other_feedback(learner, Path(str(feedback)))
             learner.recall(rows.rows[:read])
             undone = _learn_rows(rows, learner, seen, say)
     saved = save_run(learner, opened, save, allow_code=allow_code).path if save is not None else None
@@ -105,16 +107,17 @@ def _learn_rows(found: Feedback, learner: Learner, seen: Prequential, say: Say) 
     return undone
 
 
-def hold_to(found: Feedback, learner: Learner, path: Path) -> None:
-    """Hold a file of feedback to beginning with the rows that a learner has read.
+def name_of(run: Run) -> str:
+    """What a service calls the model of a run, and notes in its feedback."""
+    return run.path.absolute().name.removesuffix(PARTIAL)
 
-    Raises: UsageError where it does not.
+
+def refuse_other_feedback(learner: Learner, path: Path) -> NoReturn:
+    """Say that a file does not begin with the feedback that was read before.
+
+    Raises: UsageError, always.
     """
-    read = learner.rows_read
-    if not read:
-        return
-    if len(found.rows) < read or found.digests[read] != learner.digest:
-        raise UsageError(
-            f"{learner.folder.path} has read {read} rows of feedback, and {path} does not begin with them; give the "
-            "file that has grown since, or name another folder with --out"
-        )
+    raise UsageError(
+        f"{learner.folder.path} has read {learner.rows_read} rows of feedback, and {path} does not begin with them; "
+        "give the file that has grown since, or name another folder with --out"
+    )

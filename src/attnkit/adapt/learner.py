@@ -20,7 +20,7 @@ from attnkit.train.loop import predict_logits
 from attnkit.train.predictor import load
 from attnkit.train.update import Rows
 
-# Training rows that are held ready to be replayed.
+# Training rows that are held ready to be replayed, and rows of feedback, the latest.
 _REPLAYED_FROM = 5000
 
 
@@ -110,12 +110,19 @@ class Learner:
         seen.add(rows, before, predict_logits(self.frozen.network, self.prepare, fresh.items))
         weights = copy_of(self.network, self.names)
         items, targets = self._with_replayed(fresh)
-        loss = update(self.network, self.task, self.prepare, items, targets, self.names, self.settings)
-        outcome = self._guarded(weights, loss)
-        self.folder.add(
-            "update", point=outcome.point, rows=len(rows), guard=outcome.guard, loss=outcome.loss,
-            reason=outcome.reason, digest=digest,
-        )  # fmt: skip
+        point, points = self.point, self.points
+        try:
+            loss = update(self.network, self.task, self.prepare, items, targets, self.names, self.settings)
+            outcome = self._guarded(weights, loss)
+            self.folder.add(
+                "update", point=outcome.point, rows=len(rows), guard=outcome.guard, loss=outcome.loss,
+                reason=outcome.reason, digest=digest,
+            )  # fmt: skip
+        except BaseException:
+            # What was not recorded did not happen; the network may be answering meanwhile.
+            put(self.network, weights)
+            self.point, self.points = point, points
+            raise
         self.updates += 1
         self.rows_read += len(rows)
         self.digest = digest
@@ -145,7 +152,7 @@ class Learner:
         Feedback that was undone, or that lies behind a point gone back to, is not shown again.
         """
         generator = torch.Generator().manual_seed((self.settings.seed << 32) + self.updates)
-        held = [self.rows_of[point] for point in self.way if point in self.rows_of]
+        held = self._lately()
         items = [item for rows in held for item in rows.items]
         targets = torch.cat([rows.targets for rows in held]) if held else fresh.targets[:0]
         half = min(self.settings.replay_rows // 2, len(items))
@@ -154,3 +161,13 @@ class Learner:
         trained = torch.randperm(len(self.replayed), generator=generator)[:rest].tolist()
         whole = [*fresh.items, *(items[n] for n in again), *(self.replayed.items[n] for n in trained)]
         return whole, torch.cat([fresh.targets, targets[again], self.replayed.targets[trained]])
+
+    def _lately(self) -> list[Rows]:
+        """The feedback that the network stands on, as far back as is replayed."""
+        found: list[Rows] = []
+        for point in reversed(self.way):
+            if sum(map(len, found)) >= _REPLAYED_FROM:
+                break
+            if point in self.rows_of:
+                found.append(self.rows_of[point])
+        return found[::-1]

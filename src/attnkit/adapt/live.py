@@ -4,13 +4,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from attnkit.adapt.feedback import read_feedback
-from attnkit.adapt.learn import hold_to, learner_at
+from attnkit.adapt.feedback import FeedbackTail, next_digest
+from attnkit.adapt.learn import learner_at, name_of, refuse_other_feedback
 from attnkit.adapt.prequential import Prequential
-from attnkit.errors import UsageError
+from attnkit.data.examples import Example
 from attnkit.run.directory import Run
 from attnkit.run.lock import locked
 from attnkit.train.predictor import Predictor
+
+# Figures are over the latest rows: they are counted anew at each update, while texts wait.
+_COUNTED_ROWS = 2000
 
 
 class LiveLearner:
@@ -31,12 +34,18 @@ class LiveLearner:
         *,
         allow_code: bool = False,
     ) -> None:
-        self.feedback = feedback
-        self.learner = learner_at(Run.open(run), folder, settings, allow_code=allow_code)
+        opened = Run.open(run)
+        self.learner = learner_at(opened, folder, settings, allow_code=allow_code)
         self.seen = Prequential(self.learner.task)
         self._held = ExitStack()
         self._held.enter_context(locked(self.learner.folder.path))
-        self._recalled = False
+        try:
+            self._tail = FeedbackTail(feedback, self.learner.predictor.schema, name_of(opened))
+            self._digest = ""
+            self._waiting = self._recalled()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def predictor(self) -> Predictor:
@@ -46,28 +55,22 @@ class LiveLearner:
     def catch_up(self) -> bool:
         """Make one update where enough rows wait for it; True where more rows do.
 
-        Raises: UsageError where the file does not begin with the rows that were read.
+        Raises: UsageError at a line that is no feedback on this model.
         """
-        try:
-            found = read_feedback(self.feedback, self.predictor.schema)
-        except UsageError:
-            if self.learner.rows_read:
-                raise
-            # Nobody has said anything yet.
+        size = self.learner.settings.update_rows
+        while len(self._waiting) < 2 * size and (found := self._tail.read()):
+            self._waiting += found
+        if len(self._waiting) < size:
             return False
-        read, size = self.learner.rows_read, self.learner.settings.update_rows
-        if not self._recalled:
-            hold_to(found, self.learner, self.feedback)
-            self.learner.recall(found.rows[:read])
-            self._recalled = True
-        rows = found.rows[read : read + size]
-        if len(rows) < size:
-            return False
-        self.learner.learn(rows, self.seen, found.digests[read + size])
-        return len(found.rows) >= read + 2 * size
+        rows, self._waiting = self._waiting[:size], self._waiting[size:]
+        for row in rows:
+            self._digest = next_digest(self._digest, row)
+        self.learner.learn(rows, self.seen, self._digest)
+        self.seen.forget(_COUNTED_ROWS)
+        return len(self._waiting) >= size
 
     def told(self) -> dict[str, Any]:
-        """Where it stands: point, points, rows read, and prequential figures since this process began."""
+        """Where it stands: point, points, rows read, and prequential figures over the latest rows of this process."""
         learner = self.learner
         return {
             "point": learner.point,
@@ -80,3 +83,15 @@ class LiveLearner:
     def close(self) -> None:
         """Let another process learn here."""
         self._held.close()
+
+    def _recalled(self) -> list[Example]:
+        """The rows that wait behind those that were read before this process began."""
+        read, rows = self.learner.rows_read, list[Example]()
+        while len(rows) < read and (found := self._tail.read()):
+            rows += found
+        for row in rows[:read]:
+            self._digest = next_digest(self._digest, row)
+        if len(rows) < read or (read and self._digest != self.learner.digest):
+            refuse_other_feedback(self.learner, self._tail.path)
+        self.learner.recall(rows[:read])
+        return rows[read:]

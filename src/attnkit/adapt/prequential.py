@@ -33,6 +33,12 @@ class Prequential:
         self.learned.append(learned_BC)
         self.frozen.append(frozen_BC)
 
+    def forget(self, most: int) -> None:
+        """Keep the latest rows alone, `most` of them or a few more."""
+        while len(self.rows) - len(self.learned[0]) >= most:
+            self.rows = self.rows[len(self.learned[0]) :]
+            self.learned, self.frozen = self.learned[1:], self.frozen[1:]
+
     def figures(self) -> dict[str, Any]:
         """The selection measure of both over all rows with intervals, and their paired difference with its own."""
         found: dict[str, Any] = {"measure": self.task.select.measure, "n": len(self.rows)}

@@ -1,7 +1,6 @@
 """The folder of a learner: what it began from, one line an event, and what each point changed."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import safetensors.torch
 from torch import Tensor
 
 from attnkit.errors import FailedError, UsageError
-from attnkit.files import write_bytes
+from attnkit.files import append_line, write_bytes
 from attnkit.run.checkpoint import read_tensors
 from attnkit.run.record import file_sha256, read_record, write_record
 
@@ -102,17 +101,8 @@ class LearnerFolder:
         Raises: FailedError where the disk refuses.
         """
         path = self.path / EVENTS
-        content = (json.dumps({"event": kind, **values}) + "\n").encode()
         try:
-            if path.exists() and (whole := path.read_bytes()) and not whole.endswith(b"\n"):
-                write_bytes(path, whole[: whole.rfind(b"\n") + 1])
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                if os.write(file, content) != len(content):
-                    raise OSError("the disk is full")
-                os.fsync(file)
-            finally:
-                os.close(file)
+            append_line(path, json.dumps({"event": kind, **values}))
         except OSError as error:
             raise FailedError(f"{path} could not be written ({error.strerror or error}); free some space") from None
         return Event(kind, values)

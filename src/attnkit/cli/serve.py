@@ -62,7 +62,7 @@ def serve(
         proxy=proxy,
         drain_seconds=drain,
         learn=learn,
-        live=live_learner(model, learn, learner, allow_code),
+        live=live_learner(model, learn, learner, task, allow_code),
         task=task,
         allow_code=allow_code,
         announce=announcement(json),

@@ -30,7 +30,7 @@ def announcement(json: bool) -> Callable[[str, Any], None]:
     return announce
 
 
-def live_learner(run: Path, feedback: Path | None, folder: Path | None, allow_code: bool) -> Any:
+def live_learner(run: Path, feedback: Path | None, folder: Path | None, task: str | None, allow_code: bool) -> Any:
     """What learns in `folder` from the file of feedback while the run is served; None where no folder is named.
 
     Raises: UsageError where there is no file of feedback, or the folder belongs to another run.
@@ -39,6 +39,8 @@ def live_learner(run: Path, feedback: Path | None, folder: Path | None, allow_co
         return None
     if feedback is None:
         raise UsageError(f"--learner {folder} learns from what --learn keeps; name that file too")
+    if task is not None:
+        raise UsageError(f"--learner {folder} learns the main task, and --task {task} serves another; leave one out")
     from attnkit.adapt.live import LiveLearner
 
     return LiveLearner(run, folder, feedback, allow_code=allow_code)

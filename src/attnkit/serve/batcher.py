@@ -168,7 +168,16 @@ class Batcher:
                 left = until - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
                     break
-            return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            return self._next(most)
+
+    def _next(self, most: int) -> "list[_Row | _Work]":
+        """The first texts that wait, at most so many, up to the first work; or that work alone."""
+        rows: list[_Row | _Work] = []
+        while self._waiting and len(rows) < most and not (rows and isinstance(self._waiting[0], _Work)):
+            rows.append(self._waiting.popleft())
+            if isinstance(rows[-1], _Work):
+                break
+        return rows
 
     def _answer(self, rows: "Sequence[_Row | _Work]") -> None:
         by_model: dict[int, list[tuple[_Row, Encoded]]] = {}

@@ -1,6 +1,7 @@
 """What people say of predictions, kept in a file that only ever grows."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attnkit.errors import FailedError, UsageError
+from attnkit.files import append_line
 from attnkit.serve.answerer import Answerer
 
 
@@ -21,7 +23,7 @@ class Feedback:
         self.path = path
         self._lock = threading.Lock()
         try:
-            os.close(self._open())
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
         except OSError as error:
             raise UsageError(f"--learn {path} cannot be written ({error.strerror}); name another file") from None
 
@@ -31,22 +33,11 @@ class Feedback:
         Raises: FailedError where the disk refuses.
         """
         line = {"time": round(time.time(), 3), "model": model, "text": text, "label": label, "prediction": prediction}
-        content = (json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8")
         with self._lock:
             try:
-                file = self._open()
-                try:
-                    # One write to a file opened for appending, so that lines of several processes do not mix.
-                    if os.write(file, content) != len(content):
-                        raise OSError("the disk is full")
-                    os.fsync(file)
-                finally:
-                    os.close(file)
+                append_line(self.path, json.dumps(line, ensure_ascii=False))
             except OSError as error:
                 raise FailedError(f"the feedback could not be written ({error.strerror or error})") from None
-
-    def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 def check_label(model: Answerer, label: Any) -> None:
@@ -55,7 +46,7 @@ def check_label(model: Answerer, label: Any) -> None:
     Raises: UsageError saying what it gives.
     """
     if model.kind == "score":
-        if isinstance(label, (str, list)):
+        if isinstance(label, (str, list)) or not math.isfinite(label):
             raise UsageError(f"{model.name} predicts a number, and the label given is none")
         return
     if (model.kind == "multi") != isinstance(label, list):
