@@ -13,10 +13,13 @@ FILE = "frontier.json"
 
 @dataclass(frozen=True)
 class Tried:
-    """A structure as it is before any training: its `loss` on validation rows, weights and multiply-adds a token."""
+    """A structure as it is before any training: its weights, its multiply-adds a token, and how far its predictions for
+    validation rows `moved`: their divergence from those of the parent. A loss would not do, since it falls where a
+    network that is too sure is damped.
+    """
 
     structure: Structure
-    loss: float
+    moved: float
     parameters: int
     work: int
 
@@ -81,7 +84,7 @@ class Account:
     validation_rows: int
     before: dict[str, Any]
     seconds: float = 0.0
-    state: str = "trying"
+    state: str = "searching"
     said: str = ""
     tried: list[Tried] = field(default_factory=list)
     trained: list[Trained] = field(default_factory=list)

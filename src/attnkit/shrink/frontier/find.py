@@ -21,8 +21,8 @@ from attnkit.shrink.parent import Parent
 from attnkit.train.budget import minutes_of
 from attnkit.train.events import Listener, Say
 
-# Of the time: until when structures are tried, and until when the last training must end.
-TRYING, TRAINING = 0.25, 0.8
+# Of the time: how long structures are tried before some are trained, and when the last training must have ended.
+TRYING, SEARCHING = 0.15, 0.8
 # Validation rows by which structures are tried; all of them decide later.
 ROWS = 256
 
@@ -109,18 +109,16 @@ def _search(
     allow_code: bool,
 ) -> None:
     making = Making.of(parent, ROWS)
-    if account.state == "trying":
-        part = parent.part("validation", ROWS)
-        try_structures(account, parent, making, part, until - (1 - TRYING) * seconds, keep)
+    part, end = parent.part("validation", ROWS), until - (1 - SEARCHING) * seconds
+    before = -1
+    while account.state == "searching" and len(account.tried) + len(account.trained) > before:
+        # As long as the smallest will do, there may be smaller ones.
+        before = len(account.tried) + len(account.trained)
+        try_structures(account, parent, making, part, min(end, time.monotonic() + TRYING * seconds), keep)
         say("said", sentence=f"{len(account.tried)} structures were tried on {len(part):,} validation rows")
-        account.state = "training"
-        keep()
-    if account.state == "training":
-        end = until - (1 - TRAINING) * seconds
         train_structures(account, parent, making, folder, end, epochs, keep, say, allow_code)
-        say("said", sentence=f"{len(account.trained)} of them were trained on a little")
-        account.state = "measuring"
-        keep()
+    account.state = "measuring"
+    keep()
     measure_all(account, parent, folder, keep, allow_code)
     keep_points(account, parent, folder, keep, say, allow_code)
     account.said = _said(account)

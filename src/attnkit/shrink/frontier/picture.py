@@ -15,6 +15,7 @@ def draw_frontier(folder: Path, account: Account) -> None:
     """Write frontier.svg and frontier.png: all that was measured, the points that were kept, and the parent."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
     size = account.target == "size"
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "attnkit"}):
@@ -41,6 +42,8 @@ def draw_frontier(folder: Path, account: Account) -> None:
         worst = account.before["value"] + (-1 if account.higher_is_better else 1) * account.max_loss
         axes.axhline(worst, color=_ORANGE, linestyle="--", linewidth=1.0)
         axes.set_xscale("log")
+        for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            axis(StrMethodFormatter("{x:g}"))
         axes.set_xlabel(
             "on disk, MB: weights and tokenizer" if size else "processor time for one text, as a share of the parent's"
         )

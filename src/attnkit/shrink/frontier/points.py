@@ -94,7 +94,7 @@ def _run(one: Measured, parent: Parent, folder: Path, allow_code: bool) -> Run:
     recipe = child_recipe(
         source, NUMBERS[one.numbers], epochs=0, learning_rate=None, distill=False, allow_code=allow_code
     ).with_values({"evaluate.read_test": parent.run.recipe.evaluate.read_test}, allow_code=allow_code)
-    return train(recipe=recipe, out=out, allow_code=allow_code)
+    return train(recipe=recipe, out=out, resume=True, allow_code=allow_code)
 
 
 def _outputs(predictor: Predictor, items: Sequence[list[int] | list[list[int]]]) -> Tensor:

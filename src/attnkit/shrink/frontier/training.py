@@ -27,10 +27,10 @@ def train_structures(
     say: Say,
     allow_code: bool = False,
 ) -> None:
-    """Train what is on the frontier, as long as another training ends before `until`.
+    """Train what is on the frontier, by halves, as long as another training ends before `until`.
 
-    By halves: what loses too much is followed by what is less small, and what does not by what is smaller; then what
-    stands nearest to the smallest that does. The children imitate the parent, and their test rows stay unread.
+    What loses too much is followed by what is less small, and what does not by what is smaller. The children imitate
+    the parent, and their test rows stay unread.
     """
     done = {one.structure: one for one in account.trained}
     order = [one for one in front(account) if not one.structure.whole]
@@ -41,9 +41,6 @@ def train_structures(
         if one is None:
             return
         low, high = (low, middle - 1) if account.lost(one.value) <= account.max_loss else (middle + 1, high)
-    for other in sorted(order, key=lambda one: abs(order.index(one) - low)):
-        if _trained(account, parent, making, folder, until, epochs, done, other, keep, say, allow_code) is None:
-            return
 
 
 def _trained(
@@ -75,7 +72,7 @@ def _trained(
         recipe = child_recipe(
             parent, changes, epochs=epochs, learning_rate=None, distill=True, allow_code=allow_code
         ).with_values({"evaluate.read_test": False}, allow_code=allow_code)
-        run = train(recipe=recipe, out=out, progress=bar(say), allow_code=allow_code)
+        run = train(recipe=recipe, out=out, resume=True, progress=bar(say), allow_code=allow_code)
     value = float(run.metrics["validation"][account.measure]["value"])
     one = Trained(tried.structure, str(run.path.relative_to(folder)), value, time.monotonic() - begun)
     account.trained.append(one)

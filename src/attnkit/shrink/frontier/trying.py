@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attnkit.model.changes import Change, PruneVocabulary, apply_changes
 from attnkit.model.embedding import UNKNOWN
@@ -15,6 +15,7 @@ from attnkit.shrink.frontier.structure import Structure
 from attnkit.shrink.parent import Parent, Part
 from attnkit.train.loop import predict_logits
 from attnkit.train.preprocessing import Ids
+from attnkit.train.terms.divergence import divergence
 
 
 def try_structures(
@@ -22,31 +23,32 @@ def try_structures(
 ) -> None:
     """Walk from the whole network, one step along one axis at a time, until no step is left or the clock says `until`.
 
-    Of what is on the frontier and was not gone on from, the cheapest whose loss is nearer to the parent's than to that
-    of knowing nothing goes on, since training takes much of it back; where there is none, that of the least loss.
+    Of what is on the frontier and was not gone on from, the cheapest goes on whose predictions are less than half as
+    far from the parent's as those of knowing nothing, since training takes much of it back; where there is none, the
+    one that moved least.
     """
     known = {one.structure: one for one in account.tried}
     gone_on: set[Structure] = set()
+    whole = predict_logits(parent.predictor.network, parent.prepare, part.items)
     if not known:
-        _try(account, known, Structure(), parent, making, part)
-    outputs = torch.zeros(len(part), parent.task.outputs)
-    bearable_loss = (known[Structure()].loss + float(parent.task.loss(outputs, part.targets))) / 2
+        _try(account, known, Structure(), parent, making, part, whole)
+    bearable_moved = float(divergence(parent.task, whole, torch.zeros_like(whole))) / 2
     while time.monotonic() < until:
         open_ = [one for one in front(account) if one.structure not in gone_on]
-        bearable = [one for one in open_ if one.loss <= bearable_loss]
+        bearable = [one for one in open_ if one.moved <= bearable_moved]
         if not open_:
             return
-        chosen = bearable[0] if bearable else min(open_, key=lambda one: one.loss)
+        chosen = bearable[0] if bearable else min(open_, key=lambda one: one.moved)
         for structure in making.room.further(chosen.structure):
             if structure not in known and time.monotonic() < until:
-                _try(account, known, structure, parent, making, part)
+                _try(account, known, structure, parent, making, part, whole)
                 keep()
         gone_on.add(chosen.structure)
 
 
 def front(account: Account) -> list[Tried]:
-    """The structures that nothing as cheap loses less than, cheapest first."""
-    return pareto(account.tried, lambda one: cost(account, one), lambda one: one.loss)
+    """The structures that nothing as cheap moves less than, cheapest first."""
+    return pareto(account.tried, lambda one: cost(account, one), lambda one: one.moved)
 
 
 def cost(account: Account, one: Tried) -> float:
@@ -55,15 +57,21 @@ def cost(account: Account, one: Tried) -> float:
 
 
 def _try(
-    account: Account, known: dict[Structure, Tried], structure: Structure, parent: Parent, making: Making, part: Part
+    account: Account,
+    known: dict[Structure, Tried],
+    structure: Structure,
+    parent: Parent,
+    making: Making,
+    part: Part,
+    whole: Tensor,
 ) -> None:
     network = parent.network()
     changes = making.changes(structure, parent.network())
     items = renumbered(changes, part.items)
     apply_changes(network, changes, lambda model, texts: _read(model, parent, items[:texts]))
-    loss = float(parent.task.loss(predict_logits(network, parent.prepare, items), part.targets))
+    moved = float(divergence(parent.task, whole, predict_logits(network, parent.prepare, items)))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    one = Tried(structure, loss, parameters, work_of(network))
+    one = Tried(structure, moved, parameters, work_of(network))
     account.tried.append(one)
     known[structure] = one
 
