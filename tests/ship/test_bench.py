@@ -62,6 +62,22 @@ def test_each_form_stands_beside_the_run(run: Run, worse: Run, tmp_path: Path) -
     json.dumps(found.to_dict())
 
 
+def test_what_stands_beside_reads_texts_its_own_way(run: Run, tmp_path: Path) -> None:
+    # Another vocabulary gives other ids, and another name would be taken twice.
+    folder = tmp_path / "run"
+    few = train(run.path.parent / "reviews.csv", out=folder, encoder="cnn", vocabulary_size=12, **SMALL)
+    turned = tmp_path / "turned.csv"
+    turned.write_text(review_csv().replace(",good", ",fine").replace(",bad", ",poor"), "utf-8")
+    other = train(turned, out=tmp_path / "onnx", encoder="cnn", **SMALL)
+    found = bench(run, wanted=["onnx"], also=[few.path, run.path, other.path], seconds=0.01)
+    lines = {line.name: line for line in found.lines}
+    assert list(lines) == ["eager", "onnx", "run", "run-2", "onnx-2"]
+    assert lines["run"].measure is not None and lines["run-2"].measure is not None
+    assert lines["run"].measure["value"] == evaluate(few).measures["accuracy"].value
+    assert lines["run-2"].largest_difference == 0.0
+    assert "other labels" in lines["onnx-2"].status and lines["onnx-2"].measure is None
+
+
 def test_sides_are_called_in_turn_and_the_first_is_its_own_measure() -> None:
     heard: list[str] = []
     found = latencies({"one": lambda: heard.append("one"), "two": lambda: heard.append("two")}, 1e-9)

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attnkit.data.encoding import Text
 from attnkit.data.examples import Example
 from attnkit.errors import FailedError, UsageError
 from attnkit.run.directory import Run
 from attnkit.run.machine import describe_machine
-from attnkit.ship.bench.forms import Form, Ready, forms
+from attnkit.ship.bench.forms import Form, Ready, forms, reader_of
 from attnkit.ship.bench.peak import peak_of
 from attnkit.ship.bench.timing import Latency, latencies
 from attnkit.ship.rows import labeled_rows
@@ -140,24 +141,21 @@ def _measure(
     predictor: Predictor, examples: list[Example], ready: dict[str, Ready], lines: dict[str, Line], say: Say
 ) -> None:
     """The measure of each form with its interval, and that of its difference from the first on the same rows."""
-    task, prepare = predictor.task, predictor.preprocessing
-    items = prepare.encode([row.text for row in examples], [row.pair for row in examples])
-    order = sorted(range(len(items)), key=lambda number: len(items[number]))
+    task, own = predictor.task, reader_of(predictor)
+    texts: list[Text] = [(row.text, row.pair or "") if predictor.paired else row.text for row in examples]
     found: dict[str, Tensor] = {}
     for name in list(ready):
         say(f"measuring {name} on {len(examples):,} rows")
-        logits = np.zeros((len(items), task.outputs), np.float32)
+        if ready[name].reader.task != own.task:
+            lines[name].status = "it predicts other labels, or scores of another scale, than the run it is held to"
+            ready.pop(name).close()
+            continue
         try:
-            for start in range(0, len(order), _READ_ROWS):
-                numbers = order[start : start + _READ_ROWS]
-                ids, keep = prepare.collate([items[number] for number in numbers])
-                logits[numbers] = ready[name].call(ids.numpy(), keep.numpy())
+            found[name] = torch.from_numpy(_logits(ready[name], texts, task.outputs))
         except Exception as error:
             # A compiler or runtime raises what it stumbles on, and the other forms go on.
             lines[name].status = f"failed: {' '.join(str(error).split())[:160] or type(error).__name__}"
             ready.pop(name).close()
-            continue
-        found[name] = torch.from_numpy(logits)
     outputs = [_in_units(task, one) for one in found.values()]
     values, drawn = resampled(task, examples, outputs, np.random.default_rng(0))
     first = next(iter(found.values()))
@@ -169,6 +167,17 @@ def _measure(
         line.largest_difference = float((logits_nC - first).abs().max())
         said = [one.label for one in task.predict(logits_nC)]
         line.changed_labels = sum(one != other for one, other in zip(said, labels, strict=True))
+
+
+def _logits(ready: Ready, texts: Sequence[Text], outputs: int) -> NDArray[Any]:
+    """Logits (n, C) of the texts, those of like length together."""
+    items = ready.reader.items(texts)
+    order = sorted(range(len(items)), key=lambda number: len(items[number]))
+    found = np.zeros((len(items), outputs), np.float32)
+    for start in range(0, len(order), _READ_ROWS):
+        numbers = order[start : start + _READ_ROWS]
+        found[numbers] = ready.call(*ready.reader.collate([items[number] for number in numbers]))
+    return found
 
 
 def _time(ready: dict[str, Ready], lines: dict[str, Line], length: int, seconds: float, say: Say) -> None:

@@ -1,6 +1,7 @@
 """Forms of a run that are held side by side: as torch computes it, compiled, in bfloat16, and as it is shipped."""
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attnkit.bundle.artefact import contract_of
+from attnkit.bundle.artefact import contract_of, tokenizer_of
+from attnkit.bundle.batches import collated
 from attnkit.bundle.contents import Contents, is_artefact
+from attnkit.bundle.contract import Contract
 from attnkit.bundle.session import OnnxSession
+from attnkit.data.encoding import Text, encoded_checked
 from attnkit.errors import UsageError
 from attnkit.run.directory import Run
-from attnkit.ship.edge.targets import EDGE, EdgeSession
+from attnkit.ship.edge.targets import EDGE
 from attnkit.ship.network import refusal, traced
 from attnkit.ship.targets import TARGETS
 from attnkit.train.predictor import Predictor, load
 
 Call = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a form reads texts: to items, and items to ids and keep; and the task that its logits are of."""
+
+    items: Callable[[Sequence[Text]], Sequence[Any]]
+    collate: Callable[[Sequence[Any]], tuple[NDArray[Any], NDArray[Any]]]
+    task: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class Ready:
     call: Call
     size: int
     attention: bool
+    reader: Reader
     model: bytes | None = None
     run: Path | None = None
     close: Callable[[], None] = lambda: None
@@ -68,55 +82,85 @@ def forms(
     for path in also:
         if not path.exists():
             raise UsageError(f"--also {path} is not there; name a run, or what was shipped")
-        found.append(Form(path.name, lambda path=path: _other(path, task, threads)))  # type: ignore[misc]
+        names = {form.name for form in found}
+        name = next(one for one in _numbered(path.absolute().name) if one not in names and one not in makers)
+        found.append(Form(name, lambda path=path: _other(path, task, threads)))  # type: ignore[misc]
     return found
 
 
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in itertools.count(2))
+
+
+def reader_of(predictor: Predictor) -> Reader:
+    """How a run reads texts."""
+
+    def collate(items: Sequence[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        ids, keep = predictor.preprocessing.collate(items)
+        return ids.numpy(), keep.numpy()
+
+    return Reader(predictor.encode, collate, dict(predictor.task.to_dict()))
+
+
+def _reader_of_shipped(contents: Contents, contract: Contract) -> Reader:
+    tokenizer, limits = tokenizer_of(contents, contract), contract.limits
+    return Reader(
+        lambda texts: encoded_checked(tokenizer, limits, texts, contract.paired),
+        lambda items: collated(items, limits.hierarchical),
+        contract.task,
+    )
+
+
 def _eager(run: Run, task: str | None) -> Ready:
-    return _of_network(load(run, task=task).network, run)
+    predictor = load(run, task=task)
+    return _of_network(predictor.network, predictor, run)
 
 
 def _compiled(run: Run, task: str | None) -> Ready:
-    network = load(run, task=task).network
-    return _of_network(torch.compile(network, dynamic=True), run)
+    predictor = load(run, task=task)
+    return _of_network(torch.compile(predictor.network, dynamic=True), predictor, run)
 
 
 def _bfloat16(run: Run, task: str | None) -> Ready:
-    network = load(run, task=task).network
+    predictor = load(run, task=task)
 
     def call(ids: Tensor, keep: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return network(ids, keep)
+            return predictor.network(ids, keep)
 
-    return _of_network(call, run)
+    return _of_network(call, predictor, run)
 
 
-def _of_network(network: Callable[[Tensor, Tensor], Tensor], run: Run) -> Ready:
+def _of_network(network: Callable[[Tensor, Tensor], Tensor], predictor: Predictor, run: Run) -> Ready:
     def call(ids: NDArray[Any], keep: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
             return network(torch.from_numpy(ids), torch.from_numpy(keep)).float().numpy()
 
-    return Ready(call, (run.path / "model" / "weights.safetensors").stat().st_size, True, run=run.path)
+    size = (run.path / "model" / "weights.safetensors").stat().st_size
+    return Ready(call, size, True, reader_of(predictor), run=run.path)
 
 
 def _onnx(run: Run, task: str | None, precision: str, threads: int) -> Ready:
-    return _of_onnx(TARGETS["onnx"].make(traced(_may_go(run, task), "onnx"), precision), threads, True)
+    predictor = _may_go(run, task)
+    model = TARGETS["onnx"].make(traced(predictor, "onnx"), precision)
+    return _of_onnx(model, threads, True, reader_of(predictor))
 
 
-def _of_onnx(model: bytes, threads: int, attention: bool) -> Ready:
+def _of_onnx(model: bytes, threads: int, attention: bool, reader: Reader) -> Ready:
     session = OnnxSession(model, threads)
-    return Ready(lambda ids, keep: session.run(ids, keep, ["logits"])[0], len(model), attention, model)
+    return Ready(lambda ids, keep: session.run(ids, keep, ["logits"])[0], len(model), attention, reader, model)
 
 
 def _edge(run: Run, task: str | None, name: str, tools: Path | None) -> Ready:
     predictor = _may_go(run, task)
     target = EDGE[name](tools, predictor.preprocessing.max_tokens)
     model = target.make(traced(predictor, name), "float32")
-    return _of_edge(target.open(model), len(model))
-
-
-def _of_edge(session: EdgeSession, size: int) -> Ready:
-    return Ready(lambda ids, keep: session.run(ids, keep, ["logits"])[0], size, True, close=session.close)
+    session = target.open(model)
+    return Ready(
+        lambda ids, keep: session.run(ids, keep, ["logits"])[0], len(model), True, reader_of(predictor),
+        close=session.close,
+    )  # fmt: skip
 
 
 def _may_go(run: Run, task: str | None) -> Predictor:
@@ -134,8 +178,9 @@ def _other(path: Path, task: str | None, threads: int) -> Ready:
     contract = contract_of(contents)
     model = contents.read_checked(contract.model, contract.files)
     if contract.target == "onnx":
-        return _of_onnx(model, threads, contract.attention)
+        return _of_onnx(model, threads, contract.attention, _reader_of_shipped(contents, contract))
     if contract.target not in TARGETS:
         raise UsageError(f"{path} runs on {contract.target}; name that form, with its tools")
     session = TARGETS[contract.target].open(model)
-    return Ready(lambda ids, keep: session.run(ids, keep, ["logits"])[0], len(model), contract.attention)
+    reader = _reader_of_shipped(contents, contract)
+    return Ready(lambda ids, keep: session.run(ids, keep, ["logits"])[0], len(model), contract.attention, reader)

@@ -9,6 +9,8 @@ from typing import Any
 
 from attnkit.ship.bench.forms import Ready
 
+_RUN = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+
 
 def peak_of(ready: Ready, name: str, rows: int, tokens: int, threads: int) -> int | None:
     """Peak bytes of a fresh process with this form, interpreter and libraries included; None where not known."""
@@ -20,6 +22,8 @@ def peak_of(ready: Ready, name: str, rows: int, tokens: int, threads: int) -> in
             model.write_bytes(ready.model)
         asked: dict[str, Any] = {"name": name, "rows": rows, "tokens": tokens, "threads": threads}
         asked |= {"run": str(ready.run)} if ready.model is None else {"model": str(model)}
-        command = [sys.executable, "-m", "attnkit.ship.bench.peak_process", json.dumps(asked)]
+        # By its path, since with -m the packages that hold it would be imported, and torch with them.
+        script = Path(__file__).with_name("peak_process.py")
+        command = [sys.executable, "-c", _RUN, str(script), json.dumps(asked)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     return None if done.returncode else int(done.stdout.split()[-1])

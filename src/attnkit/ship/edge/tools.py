@@ -36,11 +36,11 @@ class Tools:
                 f"--tools-env {self.path} holds no Python; make one with python -m venv, and install {wanted} there"
             )
         modules = [name.replace("-", "_") for name in self.packages]
-        asked = f"import importlib.util as u; print([n for n in {modules!r} if u.find_spec(n) is None])"
+        asked = f"import importlib.util as u; print(*(n for n in {modules!r} if u.find_spec(n) is None))"
         done = subprocess.run([str(self.python), "-c", asked], capture_output=True, text=True, check=False)
         if done.returncode:
             raise UsageError(f"--tools-env {self.path} does not start: {_last(done.stderr)}")
-        missing = [name for name, module in zip(self.packages, modules, strict=True) if module in done.stdout]
+        missing = [name for name, module in zip(self.packages, modules, strict=True) if module in done.stdout.split()]
         if missing:
             raise UsageError(f"--tools-env {self.path} lacks {', '.join(missing)}; install them there with its pip")
 
@@ -116,7 +116,11 @@ class Talk:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process.wait(10)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._said.close()
         self._folder.cleanup()
 
