@@ -3,11 +3,12 @@
     ATTNKIT_DATA=FOLDER python -m benches.throughput [--short] [--rounds 3] [--layers 2] [--width 128]
 
 IMDb cut at 512 tokens, 32 texts a step, the very same network and optimizer. Ours is the loop of `attn train` with
-what it chooses for these texts: tokens packed end to end. Theirs is Trainer (transformers with accelerate) with its
-collator, which pads to the longest text of a batch: batches drawn at random, as it does by default, and batches of like
-length (train_sampling_strategy="group_by_length"). The three take turns after every step, in one process; evaluation
-and checkpoints are left out on all sides. Losses and gradients of one batch are compared first; where they differ,
-nothing is timed. Prints the table and, unless --short, writes benches/results/DATE-throughput.md.
+what it chooses for these texts: texts of like length, their tokens end to end. Theirs is Trainer (transformers with
+accelerate) with its collator, which pads to the longest text of a batch: batches drawn at random, as it does by
+default, and batches of like length (train_sampling_strategy="group_by_length"). The three take turns after every step,
+in one process; evaluation and checkpoints are left out on all sides. Losses and gradients of one batch are compared
+first; where they differ, nothing is timed. Prints the table and, unless --short, writes
+benches/results/DATE-throughput.md.
 """
 
 import argparse
