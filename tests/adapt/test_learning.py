@@ -57,7 +57,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-FREE = {"max_loss": 1.0, "learning_rate": 0.01}
+FREE = {"update_rows": 8, "max_loss": 1.0, "learning_rate": 0.01}
 
 
 def test_it_learns_what_the_frozen_model_gets_wrong_and_leaves_the_run_alone(run: Run, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def weights_frozen(learner: Learner) -> dict[str, torch.Tensor]:
 def test_what_harms_the_guard_is_undone(run: Run, tmp_path: Path) -> None:
     turned = [{**row, "label": "bad" if row["label"] == "good" else "good"} for row in lines(24, 4, turned=False)]
     path = write(tmp_path / "feedback.jsonl", turned)
-    harsh = {"max_loss": 0.0, "learning_rate": 0.2, "replay_rows": 0, "steps": 8}
+    harsh = {"update_rows": 8, "max_loss": 0.0, "learning_rate": 0.2, "replay_rows": 0, "steps": 8}
     found = learn(run, path, out=tmp_path / "learner", settings=harsh)
     assert found.undone == 3 and found.point == found.points == 0
     learner = learner_at(run, tmp_path / "learner")
@@ -238,7 +238,7 @@ def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
 
 def test_a_served_learner_learns_what_the_file_gains(run: Run, tmp_path: Path) -> None:
     rows, path = lines(40, 12), tmp_path / "feedback.jsonl"
-    live = LiveLearner(run.path, tmp_path / "live", path)
+    live = LiveLearner(run.path, tmp_path / "live", path, FREE)
     assert not live.catch_up()
     write(path, rows[:20])
     assert live.catch_up() and not live.catch_up() and not live.catch_up()
@@ -258,14 +258,15 @@ def test_a_served_learner_learns_what_the_file_gains(run: Run, tmp_path: Path) -
     assert again.told()["rows"] == 40 and again.learner.updates == 5
     again.close()
     # As though the same file had been learned from at once.
-    learn(run, path, out=tmp_path / "once")
+    learn(run, path, out=tmp_path / "once", settings=FREE)
     assert same(weights(again.learner), weights(learner_at(run, tmp_path / "once")))
     assert again.predictor.logits(["the plot"]).shape == (1, 2)
 
 
 def test_the_verb_tells_and_the_folder_explains_itself(run: Run, tmp_path: Path) -> None:
     path, out = write(tmp_path / "feedback.jsonl", lines(24, 11)), tmp_path / "learner"
-    ended = attn("learn", run.path, path, "--out", out, "--max-loss", 1, "--learning-rate", 0.01)
+    how = ("--update-rows", 8, "--max-loss", 1, "--learning-rate", 0.01)
+    ended = attn("learn", run.path, path, "--out", out, *how)
     assert ended.code == 0, ended.err
     assert "the run as it was" in ended.out and "stands at point 3 of 3" in ended.out
     told = json.loads(attn("learn", run.path, "--out", out, "--back", 1, "--json").out)

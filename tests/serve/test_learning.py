@@ -34,7 +34,7 @@ def until(met: Callable[[], bool]) -> None:
 
 def test_what_is_said_of_answers_is_learned_between_them(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "feedback.jsonl"
-    live = LiveLearner(run.path, tmp_path / "learner", path, {"max_loss": 1.0})
+    live = LiveLearner(run.path, tmp_path / "learner", path, {"update_rows": 8, "max_loss": 1.0})
     before = load(run).logits(["the plot"])
     with running(open_models([run.path], live=live), feedback=Feedback(path), live=live) as served:
         assert served.client.get("/model").json()["learning"]["point"] == 0

@@ -19,11 +19,11 @@ class LearnSettings:
     Source: replay, Robins 1995; Adam, Kingma and Ba 2015, algorithm 1 (the bound: section 2.1).
     """
 
-    update_rows: int = 8
+    update_rows: int = 16
     replay_rows: int = 24
     steps: int = 4
-    learning_rate: float = 0.002
-    max_loss: float = 0.005
+    learning_rate: float = 0.001
+    max_loss: float = 0.02
     guard_rows: int = 500
     everything: bool = False
     seed: int = 0
