@@ -119,7 +119,7 @@ def test_what_stands_behind_a_text_stays_where_it_is() -> None:
     model, given = made(), []
     model.get_submodule("encoder").register_forward_pre_hook(lambda module, inputs: given.append(inputs[0].detach()))
     for gather in (collate, packed):
-        ids, _ = inputs = gather([*TEXTS, [7] * 19])
+        ids, _ = inputs = gather([*TEXTS, [7] * 51])
         words = Words(model, inputs)
         for shift in (words.zeros(), torch.ones_like(words.zeros())):
             words.answer(shift)
