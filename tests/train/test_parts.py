@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from attnkit.data.sentences import cut_sentences, split_sentences
 from attnkit.errors import UsageError
 from attnkit.run.checkpoint import load_checkpoint, save_checkpoint
 from attnkit.run.directory import Run, default_path
@@ -19,7 +20,6 @@ from attnkit.train.choose_tokens import choose_lengths, choose_tokens
 from attnkit.train.choose_training import choose_training
 from attnkit.train.choose_wide import choose_wide_branch
 from attnkit.train.prepare import data_sha256
-from attnkit.data.sentences import cut_sentences, split_sentences
 from attnkit.train.wide import choose_wide
 
 

@@ -1,4 +1,4 @@
-"""Pages put together from files of their own: one document that loads nothing, under a policy that lets nothing else run."""
+"""Pages put together from files of their own: documents that load nothing, under a policy that allows nothing else."""
 
 import base64
 import hashlib
