@@ -22,7 +22,7 @@ def card(
 
     For example:
 
-        attn card runs/2026-11-22-reviews --license Apache-2.0 > MODEL_CARD.md
+        attn card runs/2026-11-22-reviews --license Apache-2.0
     """
     from attnkit.run.directory import Run
     from attnkit.ship.card import card

@@ -11,7 +11,7 @@ import torch
 from attnkit.compare.arms import ablation_arms, check_arms, mechanism_arms, place_of
 from attnkit.compare.board import ABLATION, MECHANISMS, make_board
 from attnkit.compare.cells import TEST, VALIDATION, run_cells, test_cells
-from attnkit.compare.ground import Ground, fit_for_all, lay_ground
+from attnkit.compare.ground import Ground, fit_for_all, lay_ground, refuse_incomparable
 from attnkit.compare.place import REPORT, RESULTS, begun, check_free, default_folder
 from attnkit.errors import UsageError
 from attnkit.files import write_text
@@ -106,6 +106,7 @@ def wanted_recipe(
     values = dict(overrides) if data is None else {**overrides, "data.path": os.fspath(data)}
     wanted = base.with_values(values, allow_code=allow_code)
     check_shared_out(wanted, ALONE)
+    refuse_incomparable(wanted)
     refuse_missing(wanted)
     return wanted
 

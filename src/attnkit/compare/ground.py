@@ -40,11 +40,10 @@ class Ground:
         return self.validation if part == "validation" else self.test
 
 
-def lay_ground(wanted: Recipe, say: Say, allow_code: bool = False) -> Ground:
-    """Read, check, split and settle once.
+def refuse_incomparable(wanted: Recipe) -> None:
+    """Hold a recipe to what can be compared.
 
-    Raises: UsageError where data or recipe are wrong, or the recipe cross-validates, has several tasks or predicts
-        words.
+    Raises: UsageError where it cross-validates, has several tasks or predicts words.
     """
     if wanted.evaluate.folds:
         raise UsageError("arms are compared on one validation split over several seeds; leave evaluate.folds out")
@@ -52,6 +51,14 @@ def lay_ground(wanted: Recipe, say: Say, allow_code: bool = False) -> Ground:
         raise UsageError("arms are compared by labels, and model.language predicts words; leave it out")
     if wanted.tasks.also:
         raise UsageError("arms are compared on one task; leave tasks.also out")
+
+
+def lay_ground(wanted: Recipe, say: Say, allow_code: bool = False) -> Ground:
+    """Read, check, split and settle once.
+
+    Raises: UsageError where data or recipe are wrong, or the recipe cannot be compared.
+    """
+    refuse_incomparable(wanted)
     wanted = wanted.with_values({"evaluate.read_test": True, "evaluate.baselines": False}, allow_code=allow_code)
     source = read_source(wanted, say)
     check_source(source.examples(), source.schema, say)
