@@ -36,7 +36,7 @@ def test_each_form_stands_beside_the_run(run: Run, worse: Run, tmp_path: Path) -
     ship(run, tmp_path / "shipped", Wishes("onnx", "int8", budget=1.0))
     ship(run, tmp_path / "program", Wishes("torch"))
     also = [worse.path, tmp_path / "shipped", tmp_path / "program"]
-    found = bench(run, wanted=["onnx", "bfloat16", "litert"], also=also, seconds=0.05)
+    found = bench(run, wanted=["onnx", "bfloat16", "litert"], also=also, seconds=0.05, allow_code=True)
     lines = {line.name: line for line in found.lines}
     assert list(lines) == ["eager", "onnx", "bfloat16", "litert", "worse", "shipped", "program"]
     eager = lines["eager"]
@@ -56,6 +56,11 @@ def test_each_form_stands_beside_the_run(run: Run, worse: Run, tmp_path: Path) -
     for line in found.lines:
         if line.measure is not None:
             assert {"1", "32"} == set(line.latency) and all(one.calls >= 10 for one in line.latency.values())
+    # What opens a program of torch can be made to execute code.
+    for words in (["verify", tmp_path / "program"], ["predict", tmp_path / "program", "a text"]):
+        assert "--allow-code" in attn(*words).fault
+    assert attn("verify", tmp_path / "program", "--allow-code").code == 0
+    assert "--rows" in attn("verify", tmp_path / "shipped", "--rows", -1).fault
     # A process with onnxruntime alone holds less than one with torch.
     if eager.peak_bytes is not None and lines["onnx"].peak_bytes is not None:
         assert lines["onnx"].peak_bytes < eager.peak_bytes

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from attnkit.cli.benched import show_benched
 from attnkit.cli.options import Json
-from attnkit.cli.shipments import MeasuredOn
+from attnkit.cli.shipments import AllowProgram, MeasuredOn
 from attnkit.cli.terminal import say, show_json
 
 
@@ -29,6 +29,7 @@ def bench(
     litert_env: Annotated[Path | None, Parameter(help="Environment with the tools of litert.")] = None,
     executorch_env: Annotated[Path | None, Parameter(help="Environment with the tools of executorch.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads of every form; all cores where left out.")] = None,
+    allow_code: AllowProgram = False,
     json: Json = False,
 ) -> None:
     """Hold the forms of a run side by side: size, measure, latency in interleaved rounds, memory.
@@ -46,7 +47,7 @@ def bench(
     tools = {name: path for name, path in (("litert", litert_env), ("executorch", executorch_env)) if path is not None}
     found = hold(
         run, wanted=[name.strip() for name in forms.split(",") if name.strip()], also=also, tools=tools, tokens=tokens,
-        rows=rows, seconds=seconds, data=data, task=task, say=(lambda _: None) if json else say,
+        rows=rows, seconds=seconds, data=data, task=task, allow_code=allow_code, say=(lambda _: None) if json else say,
     )  # fmt: skip
     if json:
         show_json(found.to_dict())

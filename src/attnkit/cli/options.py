@@ -9,7 +9,7 @@ Json = Annotated[bool, Parameter(help="Print one JSON document instead of text."
 Force = Annotated[bool, Parameter(help="Overwrite what stands there.", show_default=False)]
 AllowCode = Annotated[
     bool,
-    Parameter(help="Let the recipe or operator name your own `module:Name`, which is imported.", show_default=False),
+    Parameter(help="Import your own `module:Name` where one is named; open programs of torch.", show_default=False),
 ]
 Source = Annotated[Path, Parameter(help="Run directory, folder of a transformers model, .gguf or .attn file.")]
 Text = Annotated[list[str] | None, Parameter(help="A text; may be given several times.")]

@@ -22,6 +22,10 @@ ToolsEnv = Annotated[
     Path | None, Parameter(help="Environment with the tools of litert or executorch, which clash with ours.")
 ]
 
+AllowProgram = Annotated[
+    bool, Parameter(name="--allow-code", help="Open a program of torch, which can execute code.", show_default=False)
+]
+
 
 def default_out(run: Path, to: str) -> Path:
     """Where a run is shipped to when nothing is said: into the folder one stands in."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from attnkit.cli.options import Json
-from attnkit.cli.shipments import Budget, Floor, MaxLoss, MeasuredOn, Rows, ToolsEnv, show_verified
+from attnkit.cli.shipments import AllowProgram, Budget, Floor, MaxLoss, MeasuredOn, Rows, ToolsEnv, show_verified
 from attnkit.cli.terminal import complain, show_json
 
 
@@ -21,6 +21,7 @@ def verify(
     rows: Rows = 2000,
     data: MeasuredOn = None,
     tools_env: ToolsEnv = None,
+    allow_code: AllowProgram = False,
     json: Json = False,
 ) -> int:
     """Compare a shipped model, where it stands, with its run: logits, labels, its measure. Exit code 1 where it fails.
@@ -33,6 +34,7 @@ def verify(
     from attnkit.ship.shipping import verify_shipped
 
     how: dict[str, Any] = {"floor": floor, "max_loss": max_loss, "rows": rows, "data": data, "tools_env": tools_env}
+    how["allow_code"] = allow_code
     found = verify_shipped(artefact, run, budget=budget, **how)
     if json:
         show_json(found.to_dict())

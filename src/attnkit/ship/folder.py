@@ -64,17 +64,23 @@ def check_place(out: Path, bundle: bool, force: bool) -> None:
 
 
 def write_folder(out: Path, held: Mapping[str, bytes]) -> None:
-    """Put the files at `out` in one step."""
-    beside = out.with_name(f"{out.name}.{os.getpid()}.partial")
+    """Put the files at `out`; what stood there goes once they stand, and comes back where they cannot."""
+    beside, before = (out.with_name(f"{out.name}.{os.getpid()}.{what}") for what in ("partial", "before"))
     try:
         beside.mkdir()
         for name, content in held.items():
             write_bytes(beside / name, content)
         if out.exists():
-            shutil.rmtree(out)
-        os.rename(beside, out)
+            os.rename(out, before)
+        try:
+            os.rename(beside, out)
+        except OSError:
+            if before.exists():
+                os.rename(before, out)
+            raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def write_bundle(out: Path, held: Mapping[str, bytes]) -> None:

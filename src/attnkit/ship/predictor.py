@@ -74,4 +74,4 @@ def open_answers(path: str | os.PathLike[str], *, allow_code: bool = False, task
         return _OfRun(place, allow_code, task)
     if task is not None:
         raise UsageError(f"{place} was shipped for one task; leave --task out, or ship that task of its run")
-    return _OfArtefact(open_shipped(place))
+    return _OfArtefact(open_shipped(place, allow_code=allow_code))

@@ -117,13 +117,16 @@ def verify_shipped(
     rows: int = 2000,
     data: Path | None = None,
     tools_env: Path | None = None,
+    allow_code: bool = False,
 ) -> Verification:
     """Compare a shipped model, where it stands, with its run, where that stands; nothing is written.
 
     Raises: UsageError where one of the two is missing or damaged.
     """
+    _check_numbers(budget, max_loss, rows)
     contents = Contents(artefact)
     contract = contract_of(contents)
+    refuse_program(contract, contents.path, allow_code)
     place = Path(run) if run is not None else contents.path.absolute().parent / contract.source["path"]
     if run is None and not place.exists():
         raise UsageError(f"the run of {contents.path} no longer stands at {place}; name it with --run")
@@ -139,13 +142,14 @@ def verify_shipped(
     return verify(predictor, shipped, held, budget=allowed, floor=floor, max_loss=max_loss, trouble=trouble)
 
 
-def open_shipped(path: str | os.PathLike[str], tools_env: Path | None = None) -> Artefact:
-    """A shipped model of any target, ready to predict.
+def open_shipped(path: str | os.PathLike[str], tools_env: Path | None = None, *, allow_code: bool = False) -> Artefact:
+    """A shipped model of any target, ready to predict; a program of torch with `allow_code` alone.
 
     Raises: UsageError where it is missing or damaged.
     """
     contents = Contents(path)
     contract = contract_of(contents)
+    refuse_program(contract, contents.path, allow_code)
     target = target_named(contract.target, tools_env, contract.limits.max_tokens)
     session = target.open(contents.read_checked(contract.model, contract.files))
     return Artefact(contract, tokenizer_of(contents, contract), session)
@@ -155,11 +159,27 @@ def _check(target: Target, wishes: Wishes) -> None:
     if wishes.precision not in target.precisions:
         can = " or ".join(target.precisions)
         raise UsageError(f"{target.name} cannot be shipped in {wishes.precision!r}; say --precision {can}")
-    for name, value in (("budget", wishes.budget), ("max-loss", wishes.max_loss)):
+    _check_numbers(wishes.budget, wishes.max_loss, wishes.rows)
+
+
+def _check_numbers(budget: float | None, max_loss: float | None, rows: int) -> None:
+    for name, value in (("budget", budget), ("max-loss", max_loss)):
         if value is not None and not value >= 0:
             raise UsageError(f"--{name} must be at least 0; got {value}")
-    if wishes.rows < 0:
-        raise UsageError(f"--rows must be at least 0 (all of them); got {wishes.rows}")
+    if rows < 0:
+        raise UsageError(f"--rows must be at least 0 (all of them); got {rows}")
+
+
+def refuse_program(contract: Contract, path: Path, allow_code: bool) -> None:
+    """Refuse a program of torch that is not vouched for: torch unpickles it, which can execute what it holds.
+
+    Raises: UsageError.
+    """
+    if contract.target == "torch" and not allow_code:
+        raise UsageError(
+            f"{path} is a program of torch, and what opens one can be made to execute code; where it is your own, add "
+            "--allow-code"
+        )
 
 
 def _contract(

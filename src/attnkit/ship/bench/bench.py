@@ -82,6 +82,7 @@ def bench(
     seconds: float = 10.0,
     data: Path | None = None,
     task: str | None = None,
+    allow_code: bool = False,
     say: Say = lambda line: None,
 ) -> Benched:
     """Hold the forms of a run side by side: size, measure on the evaluation rows, latency of texts of `tokens` tokens.
@@ -105,7 +106,7 @@ def bench(
     if not held.examples:
         raise UsageError(f"there are no rows to measure: {held.missing}; name some with --data")
     threads = torch.get_num_threads()
-    made = _made(forms(opened, wanted, also, tools or {}, threads, task), say)
+    made = _made(forms(opened, wanted, also, tools or {}, threads, task, allow_code), say)
     lines = [line for line, _ in made]
     ready = {line.name: one for line, one in made if one is not None}
     try:

@@ -20,6 +20,7 @@ from attnkit.errors import UsageError
 from attnkit.run.directory import Run
 from attnkit.ship.edge.targets import EDGE
 from attnkit.ship.network import refusal, traced
+from attnkit.ship.shipping import refuse_program
 from attnkit.ship.targets import TARGETS
 from attnkit.train.predictor import Predictor, load
 
@@ -61,7 +62,13 @@ class Form:
 
 
 def forms(
-    run: Run, wanted: Sequence[str], also: Sequence[Path], tools: Mapping[str, Path], threads: int, task: str | None
+    run: Run,
+    wanted: Sequence[str],
+    also: Sequence[Path],
+    tools: Mapping[str, Path],
+    threads: int,
+    task: str | None,
+    allow_code: bool = False,
 ) -> list[Form]:
     """The form "eager" first, then those named, then other runs and artefacts by their paths.
 
@@ -84,7 +91,7 @@ def forms(
             raise UsageError(f"--also {path} is not there; name a run, or what was shipped")
         names = {form.name for form in found}
         name = next(one for one in _numbered(path.absolute().name) if one not in names and one not in makers)
-        found.append(Form(name, lambda path=path: _other(path, task, threads)))  # type: ignore[misc]
+        found.append(Form(name, lambda path=path: _other(path, task, threads, allow_code)))  # type: ignore[misc]
     return found
 
 
@@ -171,11 +178,12 @@ def _may_go(run: Run, task: str | None) -> Predictor:
     return predictor
 
 
-def _other(path: Path, task: str | None, threads: int) -> Ready:
+def _other(path: Path, task: str | None, threads: int, allow_code: bool) -> Ready:
     if not is_artefact(path):
         return _eager(Run.open(path), task)
     contents = Contents(path)
     contract = contract_of(contents)
+    refuse_program(contract, path, allow_code)
     model = contents.read_checked(contract.model, contract.files)
     if contract.target == "onnx":
         return _of_onnx(model, threads, contract.attention, _reader_of_shipped(contents, contract))
