@@ -8,6 +8,7 @@ import torch
 
 from attnkit.attention.pattern import Window as WindowPattern
 from attnkit.errors import UsageError
+from attnkit.layers.stored import IntegerLinear
 from attnkit.model.changes.base import layers_of
 from attnkit.run.directory import Run
 from attnkit.shrink import Holding, shrink, teach_student
@@ -60,7 +61,21 @@ def test_a_child_is_trained_first_and_stored_then(parent: Run, tmp_path: Path) -
     trained = Run.open(tmp_path / "child-trained")
     kinds = [change["kind"] for change in run.recipe.model.changes]
     assert kinds == ["prune_vocabulary", "factorize_embedding", "magnitude", "fake_integers", "integer_weights"]
+    # What was zero before the training is zero after it, though it was rounded on the way.
+    old, learned, stored = (weights_of(one.path) for one in (parent, trained, run))
+    query = "encoder.layers.0.attention.query"
+    zero = learned[f"{query}.weight"] == 0
+    smallest = old[f"{query}.weight"].abs().flatten().argsort(stable=True)[: zero.numel() // 2]
+    assert int(zero.sum()) == zero.numel() // 2 and bool(zero.flatten()[smallest].all())
+    assert not torch.equal(learned[f"{query}.weight"][~zero], old[f"{query}.weight"][~zero])
+    codes = load(run).network.get_submodule(query)
+    assert isinstance(codes, IntegerLinear) and f"{query}.codes" in stored
+    assert not codes.rounding.weights(codes.codes, codes.scale, zero.shape[1])[zero].any()
     assert not trained.metrics["test"] and run.metrics["test"]
+    # What was zero before the training is zero behind it, rounded or not.
+    for name, weight in weights_of(trained.path).items():
+        if "encoder.layers" in name and name.endswith("weight") and weight.ndim == 2:
+            assert float((weight == 0).float().mean()) == pytest.approx(0.5, abs=0.05), name
     assert run.metrics["validation"]["accuracy"]["value"] == trained.metrics["validation"]["accuracy"]["value"]
     words = load(parent).preprocessing.tokenizer.size
     assert load(run).preprocessing.tokenizer.size == words - round(0.25 * (words - 3))

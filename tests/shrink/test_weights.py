@@ -1,5 +1,6 @@
 """Changes of how weights are held: ranks, zeros, whole numbers; each against its formula in plain terms."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 from attnkit.layers.int8_linear import Int8Linear
 from attnkit.layers.rounding import Rounding
 from attnkit.layers.stored import HalfLinear, HalfTable, IntegerLinear, IntegerTable
-from attnkit.layers.through import LinearThrough
+from attnkit.layers.through import LinearThrough, RoundedThrough, ZerosThrough
 from attnkit.model.build import build_model
 from attnkit.model.changes import apply_changes, change_from_plain, changes_from_plain
+from attnkit.model.changes.integer_weights import rounding_of
 from attnkit.model.changes.low_rank import factors, rank_for
 from tests.shrink.networks import CLASSES, VOCABULARY, changed, logits, network, settings
 
@@ -165,21 +167,28 @@ def test_words_that_are_read_often_lose_least() -> None:
     assert errors[1] < 1e-5 < errors[0]
 
 
-def test_zeros_stay_zeros_while_the_rest_learns() -> None:
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("rounded", [True, False])
+def test_zeros_stay_zeros_while_the_rest_learns(training: bool, rounded: bool) -> None:
     model = changed(network(), "magnitude", share=0.5)
     weight = model.get_parameter(f"{QUERY}.weight")
     zero = weight == 0
     assert int(zero.sum()) == 128
     whole = network().get_parameter(f"{QUERY}.weight").abs()
     assert bool(whole[zero].max() <= whole[~zero].min())
-    optimizer = torch.optim.AdamW(model.train().parameters(), lr=0.1, weight_decay=0.1)
+    if rounded:
+        changed(model, "fake_integers", bits=8)
+    before = weight.detach().clone()
+    # Updates from feedback learn in evaluation mode.
+    optimizer = torch.optim.AdamW(model.train(training).parameters(), lr=0.1, weight_decay=0.1)
     for _ in range(3):
         optimizer.zero_grad()
         model(torch.tensor([[4, 5, 6]]), torch.ones(1, 3, dtype=torch.bool)).square().sum().backward()
         optimizer.step()
-    assert torch.equal(weight == 0, zero)
+    assert torch.equal(weight == 0, zero) and bool((weight != before)[~zero].all())
     said = logits(model.eval())
-    assert logits(changed(model, "integer_weights", bits=8)).sub(said).abs().max() < 0.2 * said.abs().max()
+    after = logits(changed(model, "integer_weights", bits=8))
+    assert after.sub(said).abs().max() < (1e-5 if rounded else 0.2) * said.abs().max()
     codes = dict(model.named_buffers())[f"{QUERY}.codes"]
     assert not codes[zero].any()
 
@@ -258,3 +267,20 @@ def test_what_comes_in_the_wrong_order_is_refused() -> None:
         changes_from_plain([{"kind": "integer_weights"}, ALL[0]])
     with pytest.raises(ValueError, match="this network predicts words with its table"):
         changed(network("bert", language="masked"), "integer_weights")
+
+
+def test_zeros_stay_zeros_in_whatever_mode_weights_learn() -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(6, 4)
+    with torch.no_grad():
+        linear.weight[:, ::2] = 0
+    for through in ([ZerosThrough()], [ZerosThrough(), RoundedThrough(rounding_of(8, 0))]):
+        held: nn.Linear | LinearThrough = copy.deepcopy(linear)
+        for one in through:
+            held = LinearThrough.of(held, one)
+        for training in (True, False):
+            held.train(training)
+            optimizer = torch.optim.Adam(held.parameters(), lr=0.1)
+            held(torch.randn(3, 6)).square().sum().backward()
+            optimizer.step()
+            assert (held.weight[:, ::2] == 0).all() and (held.weight[:, 1::2] != linear.weight[:, 1::2]).any()

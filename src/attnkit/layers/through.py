@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -9,9 +10,9 @@ from attnkit.layers.rounding import Rounding
 
 
 class Through(Protocol):
-    """What weights go through, row by row; `training` says whether they learn just now."""
+    """What weights go through, row by row."""
 
-    def __call__(self, weight: Tensor, training: bool) -> Tensor: ...
+    def __call__(self, weight: Tensor) -> Tensor: ...
 
 
 class RoundedThrough:
@@ -23,15 +24,23 @@ class RoundedThrough:
     def __init__(self, rounding: Rounding) -> None:
         self.rounding = rounding
 
-    def __call__(self, weight: Tensor, training: bool) -> Tensor:
+    def __call__(self, weight: Tensor) -> Tensor:
         return weight + (self.rounding.rounded(weight) - weight).detach()
 
 
 class ZerosThrough:
-    """Weights that are zero and get no gradient, so that they stay so while the others learn."""
+    """Weights that are zero and get no gradient, so that they stay so while the others learn; all go on through `then`.
 
-    def __call__(self, weight: Tensor, training: bool) -> Tensor:
-        return weight * (weight != 0) if training else weight
+    Dropout has no say in it: updates from feedback learn in evaluation mode.
+    """
+
+    def __init__(self, then: Through | None = None) -> None:
+        self.then = then
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and weight.requires_grad:
+            weight = weight * (weight != 0)
+        return weight if self.then is None else self.then(weight)
 
 
 class LinearThrough(nn.Module):
@@ -43,12 +52,14 @@ class LinearThrough(nn.Module):
 
     @classmethod
     def of(cls, linear: "nn.Linear | LinearThrough", through: Through) -> "LinearThrough":
-        """The map with the weights of `linear`, the very ones."""
+        """The map with the very weights of `linear`, which go on through `through`."""
+        if isinstance(linear, LinearThrough) and isinstance(linear.through, ZerosThrough):
+            through = ZerosThrough(through)
         bias = linear.bias
         return cls(_parameter(linear.weight), None if bias is None else _parameter(bias), through)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.through(self.weight, self.training), self.bias)
+        return F.linear(x, self.through(self.weight), self.bias)
 
 
 class TableThrough(nn.Module):
@@ -61,11 +72,11 @@ class TableThrough(nn.Module):
 
     @classmethod
     def of(cls, table: "nn.Embedding | TableThrough", through: Through) -> "TableThrough":
-        """The table with the rows of `table`, the very ones."""
+        """The table with the very rows of `table`, which go on through `through`."""
         return cls(_parameter(table.weight), through, table.padding_idx)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.through(F.embedding(ids, self.weight, self.padding_idx), self.training)
+        return self.through(F.embedding(ids, self.weight, self.padding_idx))
 
 
 def _parameter(value: Tensor) -> nn.Parameter:
