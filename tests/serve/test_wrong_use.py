@@ -20,6 +20,7 @@ def test_each_wrong_call_is_one_sentence(trained: Path, tmp_path: Path, monkeypa
         ([trained, "--also", tmp_path / "none"], "no run at"),
         ([trained, "--also", trained], "given twice"),
         ([trained, "--host", "0.0.0.0"], VARIABLE),
+        ([trained, "--proxy", "127.0.0.1"], "--proxy 127.0.0.1 lets other machines ask"),
         ([trained, "--host", "no such host"], "is no address"),
         ([trained, "--token-file", short], "needs 16 to 1,024"),
         ([trained, "--token-file", tmp_path / "none"], "cannot be read"),

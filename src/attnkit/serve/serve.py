@@ -39,17 +39,21 @@ def serve(
     """Answer requests about the models at `paths`, the main one first; `announce` is told the address once it answers.
 
     `rate` is how often one client may ask in a minute; where left out, as often as it likes on this machine, and 600
-    times from others. Right answers are appended to `learn`; `live` is the main model, learning from that file.
+    times from others, as those behind a `proxy` are. Right answers are appended to `learn`; `live` is the main model,
+    learning from that file.
 
     Raises: UsageError where a model cannot be opened, the port is taken, or others could ask without a token.
     """
     check_installed()
     from attnkit.serve.server import is_local, listening, run, url_of
 
-    token, local = read_token(token_file), is_local(host)
+    token = read_token(token_file)
+    # Behind a proxy whoever reaches the proxy asks, wherever the service itself listens.
+    local = is_local(host) and proxy is None
     if token is None and not local:
+        asked = f"--host {host}" if proxy is None else f"--proxy {proxy}"
         raise UsageError(
-            f"--host {host} lets other machines ask, which takes a token: give --token-file FILE, or set {VARIABLE}"
+            f"{asked} lets other machines ask, which takes a token: give --token-file FILE, or set {VARIABLE}"
         )
     per_minute = rate if rate is not None else 0 if local else RATE_ELSEWHERE
     asked = replace(limits or Limits(), per_minute=per_minute)
