@@ -135,6 +135,10 @@ def test_a_full_queue_and_a_time_out_are_told_with_what_to_do() -> None:
         queued = served.service.batcher.predict(model, ["a"])
         full = served.client.post("/predict", json={"text": "a"})
         assert "at most 1 may" in fault(full, 503) and full.headers["retry-after"] == "1"
+        # Two would never fit, so asking again would not help.
+        more = served.client.post("/predict/batch", json={"texts": ["a", "b"]})
+        assert "2 texts are more than the 1 " in fault(more, 413)
+        assert served.client.get("/model").json()["limits"]["texts"] == 1
         assert served.client.get("/health/ready").status_code == 503
         assert served.client.get("/health/live").status_code == 200
         waits.join(30)

@@ -68,7 +68,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
 
     @app.post("/predict/batch", response_model=shapes.AnsweredBatch, summary="Predict several texts.")
     async def predict_batch(ask: shapes.AskBatch) -> dict[str, Any]:
-        model, most = service.model(ask.model), service.settings.limits.texts
+        model, most = service.model(ask.model), service.settings.texts
         if len(ask.texts) > most:
             raise Refused(413, f"{len(ask.texts):,} texts are more than the {most:,} that one request may hold")
         found = await _answers(service, model, ask.texts)
@@ -153,7 +153,7 @@ def _add_looking_after(app: FastAPI, service: Service) -> None:
                 "body_bytes": limits.body_bytes,
                 "file_bytes": limits.file_bytes,
                 "file_rows": limits.file_rows,
-                "texts": limits.texts,
+                "texts": service.settings.texts,
                 "seconds": limits.seconds,
                 "requests_a_minute": limits.per_minute,
             },

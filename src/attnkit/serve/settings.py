@@ -61,6 +61,11 @@ class Settings:
     def __post_init__(self) -> None:
         _within("--drain", self.drain_seconds, 0, 600)
 
+    @property
+    def texts(self) -> int:
+        """The most texts of one request: more than may wait would never find room."""
+        return min(self.limits.texts, self.batching.queue_rows)
+
 
 def bytes_of(option: str, size: str) -> int:
     """The bytes of a size such as "1.5MB".
