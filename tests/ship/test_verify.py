@@ -102,6 +102,16 @@ def test_attention_that_is_anothers_is_refused(predictor: Predictor, rows: Rows)
     artefact._session = Flat()
     assert "attention differs" in found(predictor, artefact, rows).problems[0]
 
+    class Lost:
+        def run(self, ids, keep, outputs):
+            given = dict(zip(outputs, inner.run(ids, keep, outputs), strict=True))
+            if "attention" in given:
+                given["attention"] = np.where(np.arange(ids.shape[1]) == 1, np.nan, given["attention"])
+            return list(given.values())
+
+    artefact._session = Lost()
+    assert "attention differs by nan" in found(predictor, artefact, rows).problems[0]
+
 
 def weights_changed(model: onnx.ModelProto) -> None:
     """The weights of the classifier, by a thousandth."""
