@@ -25,7 +25,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     path = folder / LOCK
-    taken = UsageError(f"{folder} is being trained by another process; wait for its end, or choose another --out")
+    taken = UsageError(f"{folder} is in use by another process; wait for its end, or name another folder")
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
