@@ -75,6 +75,10 @@ def run(service: Service, made: socket.socket, *, proxy: str | None = None, read
 
 
 def gentle_server(service: Service, app: Any, proxy: str | None, ready: Callable[[], None]) -> "Server":
+    """A server of `app` that ends as `run` tells; where `ready` is called, it answers.
+
+    It hears signals where it runs in the main thread; elsewhere `handle_exit` does what one would.
+    """
     import uvicorn
 
     class Gentle(uvicorn.Server):

@@ -11,6 +11,7 @@ from attnkit.run.machine import peak_bytes
 
 
 def report(asked: dict[str, Any]) -> int:
+    """Peak bytes of this process, once the form has answered a batch of `rows` texts of `tokens` tokens."""
     ids = np.full((asked["rows"], asked["tokens"]), 3, np.int64)
     keep = np.ones_like(ids, dtype=bool)
     if "model" in asked:
