@@ -51,9 +51,9 @@ def serve(
     # Behind a proxy whoever reaches the proxy asks, wherever the service itself listens.
     local = is_local(host) and proxy is None
     if token is None and not local:
-        asked = f"--host {host}" if proxy is None else f"--proxy {proxy}"
+        said_so = f"--host {host}" if proxy is None else f"--proxy {proxy}"
         raise UsageError(
-            f"{asked} lets other machines ask, which takes a token: give --token-file FILE, or set {VARIABLE}"
+            f"{said_so} lets other machines ask, which takes a token: give --token-file FILE, or set {VARIABLE}"
         )
     per_minute = rate if rate is not None else 0 if local else RATE_ELSEWHERE
     asked = replace(limits or Limits(), per_minute=per_minute)
