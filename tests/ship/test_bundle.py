@@ -11,6 +11,7 @@ import pytest
 
 import attnkit
 from attnkit.bundle import open_artefact
+from attnkit.bundle.contents import Contents
 from attnkit.errors import UsageError
 from attnkit.ship.folder import bundled
 
@@ -121,6 +122,16 @@ def changed(bundle: Path, out: Path, **changes: bytes | None) -> Path:
 def test_what_was_changed_or_lost_is_named(bundle: Path, tmp_path: Path, changes: dict[str, bytes], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         open_artefact(changed(bundle, tmp_path / "changed.pyz", **changes))
+
+
+@pytest.mark.parametrize("name", ["path", "weights_sha256", "task", "schema"])
+def test_a_contract_that_lost_what_its_run_was_is_refused(bundle: Path, tmp_path: Path, name: str) -> None:
+    plain = json.loads(Contents(bundle).read("artefact.json"))
+    for broken in (lambda: plain["source"].update({name: 3}), lambda: plain["source"].pop(name)):
+        broken()
+        other = changed(bundle, tmp_path / "changed.pyz", artefact_json=json.dumps(plain).encode())
+        with pytest.raises(UsageError, match=f"contract .* cannot be read .*{name}"):
+            open_artefact(other)
 
 
 def test_what_is_no_artefact_is_refused(run: Path, tmp_path: Path) -> None:

@@ -9,6 +9,13 @@ from attnkit.errors import UsageError
 
 FORMAT = 1
 KINDS = ("single", "multi", "score")
+# What is read of `source`: where its run stands, what its weights were, which task of it, what its columns meant.
+_SOURCE: dict[str, tuple[type, ...]] = {
+    "path": (str,),
+    "weights_sha256": (str,),
+    "task": (str, type(None)),
+    "schema": (dict,),
+}
 
 
 @dataclass(frozen=True)
@@ -79,3 +86,6 @@ def _check(contract: Contract) -> None:
         raise ValueError(f"a model called {contract.model!r}")
     if not isinstance(contract.limits.max_tokens, int) or not isinstance(contract.files, dict):
         raise TypeError("its limits or its files")
+    for name, kinds in _SOURCE.items():
+        if not isinstance(contract.source[name], kinds):
+            raise TypeError(f"the {name} of its source")
