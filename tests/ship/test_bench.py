@@ -1,6 +1,7 @@
 """attn bench: each form of a run beside the run itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from attnkit.errors import UsageError
 from attnkit.run.directory import Run
 from attnkit.ship.bench.bench import bench
+from attnkit.ship.bench.forms import forms
+from attnkit.ship.bench.peak import peak_of
 from attnkit.ship.bench.timing import latencies
 from attnkit.ship.shipping import Wishes, ship
 from attnkit.train import train
@@ -81,6 +84,12 @@ def test_what_stands_beside_reads_texts_its_own_way(run: Run, tmp_path: Path) ->
     assert lines["run"].measure["value"] == evaluate(few).measures["accuracy"].value
     assert lines["run-2"].largest_difference == 0.0
     assert "other labels" in lines["onnx-2"].status and lines["onnx-2"].measure is None
+
+
+def test_a_process_that_fails_says_why(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = forms(run, [], [], {}, 1, None)[0].make()
+    with pytest.warns(UserWarning, match="memory of eager is not known.*there is no run"):
+        assert peak_of(replace(form, run=run.path / "gone"), "eager", 1, 4, 1) is None
 
 
 def test_sides_are_called_in_turn_and_the_first_is_its_own_measure() -> None:
