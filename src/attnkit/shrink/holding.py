@@ -23,7 +23,7 @@ from attnkit.model.changes import (
     Window,
     apply_changes,
 )
-from attnkit.model.changes.base import layers_of
+from attnkit.model.changes.base import layers_of, layers_path
 from attnkit.model.changes.calibrated import second_moments
 from attnkit.model.changes.low_rank import rank_for
 from attnkit.model.changes.places import linear_maps
@@ -37,6 +37,14 @@ from attnkit.train.loop import predict_logits
 Store = Literal["", "bfloat16", "int8", "int4", "int8-dynamic", "int8-static"]
 TEXTS = 128
 
+KINDS: dict[str, type[Change]] = {
+    "window": Window,
+    "words": PruneVocabulary,
+    "rank": LowRank,
+    "table": FactorizeEmbedding,
+    "zeros": Magnitude,
+    "rounded": FakeIntegers,
+}
 STORED: dict[str, tuple[Change, ...]] = {
     "": (),
     "bfloat16": (BFloat16(),),
@@ -72,6 +80,11 @@ class Holding:
 
     def __bool__(self) -> bool:
         return self != Holding()
+
+    @property
+    def kinds(self) -> dict[str, type[Change]]:
+        """What is asked for that comes before training."""
+        return {name: kind for name, kind in KINDS.items() if getattr(self, name)}
 
     @property
     def stored(self) -> tuple[Change, ...]:
@@ -142,10 +155,9 @@ def _pruned(parent: Parent, items: Sequence[Sequence[int] | Sequence[list[int]]]
 
 
 def _windows(parent: Parent, network: nn.Module, share: float, say: Callable[[str], None]) -> list[Window]:
-    items = [item for item in parent.part("validation", TEXTS).items if item]
-    longest = max(map(len, items))
-    made = []
-    for number, held in sorted(beyond(network, parent.prepare, items).items()):
+    made, longest = [], 0
+    for number, held in sorted(beyond(network, parent.prepare, parent.part("validation", TEXTS).items).items()):
+        longest = held.shape[1] - 1
         attention = layers_of(network)[number].get_submodule("attention")
         assert isinstance(attention, AttentionLayer)
         causal = attention.spec.claims().causal
@@ -155,8 +167,9 @@ def _windows(parent: Parent, network: nn.Module, share: float, say: Callable[[st
         said = f"a window of {width} tokens loses at most {share:.1%} of a head's weight"
         say(f"layer {number}: {said}" if made and made[-1].layer == number else f"layer {number} looks everywhere")
     if not made:
+        rows = "sentences" if parent.prepare.hierarchical else "texts"
         raise UsageError(
-            f"in no layer a window would lose at most {share:.1%} of the weight of every head (texts have up to "
+            f"in no layer a window would lose at most {share:.1%} of the weight of every head ({rows} have up to "
             f"{longest} tokens); allow more with --window, or leave it out"
         )
     return made
@@ -169,7 +182,8 @@ def _ranks(
     energy: float,
     say: Callable[[str], None],
 ) -> list[LowRank]:
-    maps: dict[str, nn.Module] = {name: one for name, one in linear_maps(network) if name.startswith("encoder.layers.")}
+    path = layers_path(network)
+    maps: dict[str, nn.Module] = {name: one for name, one in linear_maps(network) if name.startswith(path)}
     some = items[:: max(1, len(items) // TEXTS)][:TEXTS]
     seen = second_moments(maps, lambda: _read(parent, network, some))
     found = {}

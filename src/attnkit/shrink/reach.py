@@ -8,35 +8,39 @@ from torch import Tensor, nn
 from attnkit.attention.pairwise import Pairwise
 from attnkit.capture.measure import rows as map_rows
 from attnkit.layers import AttentionLayer, tapped
-from attnkit.model.changes.base import layers_of
+from attnkit.model.changes.base import layers_of, layers_path
 from attnkit.train.preprocessing import Ids, Preprocessing
 
 
 def beyond(network: nn.Module, prepare: Preprocessing, items: Sequence[Ids]) -> dict[int, Tensor]:
     """By layer, (H, D + 1): the share of each head's weight that lies d tokens away or further, d = 0..D.
 
-    The mean over all tokens of `items`, each text by itself; layers without an attention over pairs are left out.
+    The mean over all tokens of `items`, each text (where hierarchical, each sentence) by itself, the longest of D;
+    layers without an attention over pairs are left out.
     """
+    path = layers_path(network)
     names = {
-        f"encoder.layers.{number}.attention": number
+        f"{path}{number}.attention": number
         for number, layer in enumerate(layers_of(network))
         if isinstance(layer.get_submodule("attention"), AttentionLayer)
     }
-    longest = max((len(item) for item in items), default=0)
+    rows: list[tuple[Ids, int]] = [(item, len(item)) for item in items]
+    if prepare.hierarchical:
+        rows = [([part], len(part)) for item in items for part in item if isinstance(part, list)]
+    longest = max((count for _, count in rows), default=0)
     sums: dict[int, Tensor] = {}
     tokens = 0
     with torch.inference_mode():
-        for item in items:
-            if not item:
+        for item, count in rows:
+            if not count:
                 continue
             with tapped(network) as seen:
                 network(*prepare.collate([item]))
-            tokens += len(item)
+            tokens += count
             for one in seen:
                 number = names.get(one.name)
                 if number is None or not isinstance(one.spec, Pairwise):
                     continue
-                count = len(item)
                 weights_HTS = map_rows(one, range(count))[0, :, :, :count].abs()
                 place = torch.arange(count)
                 distance_TS = (place - place.unsqueeze(1)).abs()

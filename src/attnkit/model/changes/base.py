@@ -50,11 +50,25 @@ def encoder_of(network: nn.Module) -> TransformerEncoder | BertEncoder:
 
     Raises: ValueError where it has no such encoder.
     """
-    encoder = getattr(network, "encoder", None) or getattr(network, "words", None)
+    encoder = getattr(network, _encoder_name(network), None)
     if not isinstance(encoder, TransformerEncoder | BertEncoder):
         found = "no encoder" if encoder is None else f"a {type(encoder).__name__}"
         raise ValueError(f"changes are to the layers of a transformer or bert, and this network has {found}")
     return encoder
+
+
+def _encoder_name(network: nn.Module) -> str:
+    return "words" if getattr(network, "encoder", None) is None else "encoder"
+
+
+def layers_path(network: nn.Module) -> str:
+    """How the names of the layers that `layers_of` gives begin: "encoder.layers.", or "words.layers." of a hierarchical
+    network.
+
+    Raises: ValueError where there are none.
+    """
+    layers_of(network)
+    return f"{_encoder_name(network)}.layers."
 
 
 def layers_of(network: nn.Module) -> nn.ModuleList:

@@ -17,7 +17,7 @@ from attnkit.model.changes import (
     RemoveUnits,
     apply_changes,
 )
-from attnkit.model.changes.base import layers_of
+from attnkit.model.changes.base import layers_of, layers_path
 from attnkit.model.changes.places import linear_maps
 from attnkit.model.embedding import SEPARATOR
 from attnkit.shrink.choose import least_heads, least_units
@@ -104,11 +104,11 @@ def work_of(network: nn.Module) -> int:
 
 
 def _ranks(network: nn.Module, share: float) -> list[LowRank]:
-    modules, ranks = [], []
+    modules, ranks, path = [], [], layers_path(network)
     for name, linear in linear_maps(network):
         rows, columns = linear.weight.shape
         rank = int(share * rows * columns / (rows + columns))
-        if isinstance(linear, nn.Linear) and name.startswith("encoder.layers.") and 1 <= rank < min(rows, columns):
+        if isinstance(linear, nn.Linear) and name.startswith(path) and 1 <= rank < min(rows, columns):
             modules.append(name)
             ranks.append(rank)
     return [LowRank(tuple(modules), tuple(ranks), TEXTS)] if modules else []
