@@ -284,3 +284,12 @@ def test_zeros_stay_zeros_in_whatever_mode_weights_learn() -> None:
             held(torch.randn(3, 6)).square().sum().backward()
             optimizer.step()
             assert (held.weight[:, ::2] == 0).all() and (held.weight[:, 1::2] != linear.weight[:, 1::2]).any()
+
+
+@pytest.mark.parametrize("held", [{"kind": "magnitude", "share": 0.5}, {"kind": "integer_weights"}])
+def test_heads_and_units_do_not_go_once_weights_are_held_otherwise(held: dict[str, Any]) -> None:
+    for kind, gone in (("remove_heads", {"heads": (0,)}), ("remove_units", {"units": (0,)})):
+        model = network()
+        apply_changes(model, (change_from_plain(held),))
+        with pytest.raises(ValueError, match="holds the weights of a linear map; take out heads and units before"):
+            changed(model, kind, layer=0, **gone)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from attnkit.errors import UsageError
 from attnkit.model.changes import Change
 from attnkit.model.settings import chosen
 from attnkit.run.directory import PARTIAL, Run
@@ -50,10 +51,30 @@ def child_recipe(
 
 
 def free_path(parent: Run) -> Path:
-    """NAME-shrunk beside the parent, numbered where it is taken."""
+    """NAME-shrunk beside the parent, numbered where it, or the run that it would be trained in, is taken."""
     first = parent.path.with_name(f"{parent.name}-shrunk")
     number, path = 1, first
-    while path.exists() or path.with_name(path.name + PARTIAL).exists():
+    while _taken(path) or _taken(trained_path(path)):
         number += 1
         path = first.with_name(f"{first.name}-{number}")
     return path
+
+
+def trained_path(place: Path) -> Path:
+    """Where what will be stored at `place` is trained first."""
+    return place.with_name(f"{place.name}-trained")
+
+
+def refuse_taken(*places: Path) -> None:
+    """Hold `places` to being free.
+
+    Raises: UsageError naming the first that is not, finished or not.
+    """
+    for place in places:
+        taken = _taken(place)
+        if taken:
+            raise UsageError(f"{taken} already exists; choose another name with --out, or delete it")
+
+
+def _taken(place: Path) -> Path | None:
+    return next((one for one in (place, place.with_name(place.name + PARTIAL)) if one.exists()), None)

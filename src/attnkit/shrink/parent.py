@@ -9,12 +9,15 @@ from torch import Tensor, nn
 
 from attnkit.data.examples import Example
 from attnkit.errors import UsageError
+from attnkit.model.changes import changes_from_plain
 from attnkit.model.changes.base import layers_of
 from attnkit.run.directory import Run
+from attnkit.run.record import read_record
 from attnkit.task.base import Task
 from attnkit.train.evaluation import recorded_rows
 from attnkit.train.predictor import Predictor, load
 from attnkit.train.preprocessing import Ids, Preprocessing
+from attnkit.train.start.begin import PARENT
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,20 @@ class Parent:
         except ValueError as error:
             raise UsageError(f"{run.path} cannot be shrunk: {error}") from None
         return cls(run, predictor)
+
+    def refuse_behind(self, stage: int, what: str) -> None:
+        """Hold the run to having gone through no change that `what`, a change of this `stage`, comes before.
+
+        Raises: UsageError naming that change, and the run to go back to.
+        """
+        later = [one for one in changes_from_plain(self.run.recipe.model.changes) if one.stage > stage]
+        if later:
+            known = (self.run.path / PARENT).is_file()
+            before = f" ({read_record(self.run.path / PARENT)['path']})" if known else ""
+            raise UsageError(
+                f"{self.run.path} has gone through {later[0].kind} already, before which {what} comes; shrink the run "
+                f"that it was made from{before} first, and hold the child so then"
+            )
 
     @property
     def task(self) -> Task:

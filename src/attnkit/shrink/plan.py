@@ -8,11 +8,13 @@ from typing import Any
 from torch import nn
 
 from attnkit.errors import UsageError
-from attnkit.model.changes import Change, DropLayers, apply_changes
+from attnkit.model.changes import Change, DropLayers, RemoveHeads, RemoveUnits, apply_changes
 from attnkit.model.changes.base import layers_of
 from attnkit.shrink.choose import Scores, amount, least_heads, least_units
 from attnkit.shrink.parent import Parent
 from attnkit.shrink.weigh import Weighed
+
+KINDS: dict[str, type[Change]] = {"heads": RemoveHeads, "units": RemoveUnits, "layers": DropLayers}
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,12 @@ class Wish:
     layers: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.heads or self.units or self.layers)
+        return bool(self.kinds)
+
+    @property
+    def kinds(self) -> dict[str, type[Change]]:
+        """What is asked for."""
+        return {name: kind for name, kind in KINDS.items() if getattr(self, name)}
 
 
 @dataclass

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from attnkit.errors import UsageError
-from attnkit.model.changes import apply_changes
+from attnkit.model.changes import Change, apply_changes
 from attnkit.run.directory import Run
 from attnkit.run.record import write_record
 from attnkit.shrink.beside import Beside, put_beside
-from attnkit.shrink.child import child_recipe, free_path
+from attnkit.shrink.child import child_recipe, free_path, refuse_taken, trained_path
 from attnkit.shrink.holding import Holding
 from attnkit.shrink.parent import Parent
+from attnkit.shrink.passes import passes
 from attnkit.shrink.plan import Plan, Wish, make_plan
 from attnkit.shrink.weigh import Weighed
 from attnkit.train.events import Listener, Say
@@ -44,7 +45,7 @@ def shrink(
     layers: str = "",
     importance: str = "gradient",
     rows: int = ROWS,
-    epochs: int = 1,
+    epochs: int | None = None,
     learning_rate: float | None = None,
     distill: bool = False,
     holding: Holding | None = None,
@@ -55,21 +56,25 @@ def shrink(
     """Make a child of `run` without its least important heads, inner units of each layer, or layers.
 
     Each is a share such as "50%" or a number. They are chosen on validation rows (gates on training rows), at most
-    `rows` of them; the child is trained `epochs` on the parent's rows, with `distill` to imitate it as well. `holding`
-    says how what is left is held. Numbers that are stored otherwise no longer learn: what is trained is then a run of
-    its own, OUT-trained, and the child is that run, stored.
+    `rows` of them; the child is trained `epochs` (1 where left open) on the parent's rows, with `distill` to imitate it
+    as well. `holding` says how what is left is held. Numbers that are stored otherwise no longer learn: what is trained
+    is then a run of its own, OUT-trained, and the child is that run, stored.
 
-    Raises: UsageError where nothing is to go, there is not as much of it, or the run cannot be shrunk.
+    Raises: UsageError where nothing is to go, there is not as much of it, nothing is trained of which something is
+    said, a name is taken, or the run cannot be shrunk.
     """
     wish, holding = Wish(str(heads), str(units), str(layers)), holding or Holding()
     if not wish and not holding:
         raise UsageError("nothing is to go; name what does with --heads, --units or --layers, such as --heads 50%")
-    place = Path(out) if out is not None else None
-    if place is not None and place.exists():
-        raise UsageError(f"{place} already exists; choose another name with --out, or delete it")
+    epochs = passes(wish, holding, epochs, learning_rate, distill)
+    apart = bool(holding.stored and epochs)
+    if out is not None:
+        refuse_taken(Path(out), *([trained_path(Path(out))] if apart else []))
     parent = Parent.open(run, allow_code)
+    for name, kind in {**wish.kinds, **holding.kinds}.items():
+        parent.refuse_behind(kind.stage, f"--{name}")
     say = Say(progress)
-    place = place or free_path(parent.run)
+    place = Path(out) if out is not None else free_path(parent.run)
 
     def tell(sentence: str) -> None:
         say("said", sentence=sentence)
@@ -80,11 +85,11 @@ def shrink(
     plan.changes += holding.changes(parent, network, tell)
     how: dict[str, Any] = {"learning_rate": learning_rate, "allow_code": allow_code}
     begun, changes = parent, (*plan.changes, *holding.stored)
-    if holding.stored and plan.changes and epochs:
+    if apart:
         recipe = child_recipe(parent, plan.changes, epochs=epochs, distill=distill, **how)
         recipe = recipe.with_values({"evaluate.read_test": False}, allow_code=allow_code)
-        trained = place.with_name(f"{place.name}-trained")
-        begun = Parent.open(train(recipe=recipe, out=trained, progress=progress, allow_code=allow_code), allow_code)
+        trained = train(recipe=recipe, out=trained_path(place), progress=progress, allow_code=allow_code)
+        begun = Parent.open(trained, allow_code)
         changes = holding.stored
     if holding.stored:
         epochs, distill = 0, False
@@ -105,6 +110,7 @@ def weigh(
     Raises: UsageError where the run cannot be shrunk.
     """
     parent = Parent.open(run, allow_code)
+    parent.refuse_behind(Change.stage, "what goes")
     weighed, network = Weighed(parent, importance, rows), parent.network()
     return {
         "run": str(parent.run.path),

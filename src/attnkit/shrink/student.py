@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 
-from attnkit.errors import UsageError
 from attnkit.run.directory import Run
 from attnkit.run.recipe import load_recipe
 from attnkit.run.record import write_record
 from attnkit.shrink.beside import put_beside
-from attnkit.shrink.child import free_path
+from attnkit.shrink.child import free_path, refuse_taken
 from attnkit.shrink.parent import Parent
 from attnkit.shrink.plan import Plan
 from attnkit.shrink.shrinking import RECORD, Shrunk
@@ -38,8 +37,7 @@ def teach_student(
     values |= {"data.kind": schema.kind, "distill.teacher": [str(parent.run.path.absolute())]}
     values |= {"evaluate.read_test": ours.evaluate.read_test}
     place = Path(out) if out is not None else free_path(parent.run)
-    if place.exists():
-        raise UsageError(f"{place} already exists; choose another name with --out, or delete it")
+    refuse_taken(place)
     wanted = load_recipe(Path(recipe), allow_code=allow_code).with_values(values, allow_code=allow_code)
     child = train(recipe=wanted, out=place, progress=progress, allow_code=allow_code)
     found = Shrunk(child, Plan(), put_beside(parent.run, child, allow_code=allow_code))

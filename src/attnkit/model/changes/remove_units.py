@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from attnkit.model.changes.base import Change, check_numbers, kept, layer_of
-from attnkit.model.changes.slices import narrow_inputs, narrow_outputs
+from attnkit.model.changes.slices import narrow_inputs, narrow_outputs, plain_map
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class RemoveUnits(Change):
 
 
 def wide_maps(wide: nn.Module) -> tuple[nn.Linear, nn.Linear]:
-    """W_1 and W_2 of a wide map."""
+    """W_1 and W_2 of a wide map.
+
+    Raises: ValueError where something else holds their weights.
+    """
     modules = list(wide.children())
-    first, last = modules[0], modules[-1]
-    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
-    return first, last
+    return plain_map(modules[0]), plain_map(modules[-1])

@@ -15,13 +15,34 @@ def part_of(parameter: Tensor, axis: int, numbers: Sequence[int]) -> nn.Paramete
     return nn.Parameter(parameter.detach().index_select(axis, chosen), requires_grad=parameter.requires_grad)
 
 
-def narrow_outputs(linear: nn.Linear, rows: Sequence[int]) -> nn.Linear:
-    """The map that gives the entries `rows` of what `linear` gives."""
+def plain_map(module: nn.Module) -> nn.Linear:
+    """`module`, where it is a linear map that nothing was done to.
+
+    Raises: ValueError where something else holds its weights.
+    """
+    if not isinstance(module, nn.Linear):
+        raise ValueError(
+            f"a {type(module).__name__} holds the weights of a linear map; take out heads and units before weights are "
+            "held otherwise"
+        )
+    return module
+
+
+def narrow_outputs(module: nn.Module, rows: Sequence[int]) -> nn.Linear:
+    """The map that gives the entries `rows` of what `module` gives.
+
+    Raises: ValueError where it is no plain linear map.
+    """
+    linear = plain_map(module)
     return _linear(part_of(linear.weight, 0, rows), None if linear.bias is None else part_of(linear.bias, 0, rows))
 
 
-def narrow_inputs(linear: nn.Linear, columns: Sequence[int]) -> nn.Linear:
-    """The map that reads the entries `columns` alone, as if the others were zero."""
+def narrow_inputs(module: nn.Module, columns: Sequence[int]) -> nn.Linear:
+    """The map that reads the entries `columns` alone, as if the others were zero.
+
+    Raises: ValueError where `module` is no plain linear map.
+    """
+    linear = plain_map(module)
     return _linear(part_of(linear.weight, 1, columns), linear.bias)
 
 
