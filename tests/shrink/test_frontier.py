@@ -113,6 +113,8 @@ def test_a_search_keeps_runs_that_are_what_it_says_of_them(parent: Run, tmp_path
         search(parent, folder)
     with pytest.raises(UsageError, match="was begun with --target size"):
         search(parent, folder, target="latency", resume=True)
+    with pytest.raises(UsageError, match="a loss of 0.5 and --epochs 1; go on with the same"):
+        search(parent, folder, epochs=2, resume=True)
     again = search(parent, folder, resume=True)
     assert again[1] == account
 

@@ -83,6 +83,7 @@ class Account:
     higher_is_better: bool
     validation_rows: int
     before: dict[str, Any]
+    epochs: int = 1
     seconds: float = 0.0
     state: str = "searching"
     said: str = ""

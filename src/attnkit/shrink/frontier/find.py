@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attnkit.errors import FailedError, UsageError
+from attnkit.model.changes import Change
 from attnkit.run.directory import Run
 from attnkit.run.lock import locked
 from attnkit.run.record import file_sha256
@@ -52,10 +53,11 @@ def find_frontier(
     if target not in ("size", "latency"):
         raise UsageError(f"--target takes size or latency, and got {target!r}")
     parent = Parent.open(run, allow_code)
+    parent.refuse_behind(Change.stage, "what goes in a search")
     most, seconds = loss_of(max_loss, parent.task.select), 60 * minutes_of(time_allowed)
     folder = Path(out) if out is not None else parent.run.path.with_name(f"{parent.run.name}-frontier")
     begun = time.monotonic()
-    account = _opened(folder, parent, target, most, resume)
+    account = _opened(folder, parent, target, most, epochs, resume)
     say = Say(progress)
     earlier = account.seconds
     until = begun - earlier + seconds
@@ -73,7 +75,7 @@ def find_frontier(
     return folder, account
 
 
-def _opened(folder: Path, parent: Parent, target: str, max_loss: float, resume: bool) -> Account:
+def _opened(folder: Path, parent: Parent, target: str, max_loss: float, epochs: int, resume: bool) -> Account:
     sha256 = file_sha256(parent.run.path / "model" / "weights.safetensors")
     if (folder / FILE).exists():
         if not resume:
@@ -81,10 +83,10 @@ def _opened(folder: Path, parent: Parent, target: str, max_loss: float, resume: 
         account = Account.load(folder)
         if account.parent_sha256 != sha256:
             raise UsageError(f"{folder} is a search from other weights than those of {parent.run.path}; begin anew")
-        if (account.target, account.max_loss) != (target, max_loss):
+        if (account.target, account.max_loss, account.epochs) != (target, max_loss, epochs):
             raise UsageError(
-                f"{folder} was begun with --target {account.target} and a loss of {account.max_loss:g}; go on with "
-                "the same, or choose another --out"
+                f"{folder} was begun with --target {account.target}, a loss of {account.max_loss:g} and --epochs "
+                f"{account.epochs}; go on with the same, or choose another --out"
             )
         return account
     if folder.exists() and any(folder.iterdir()):
@@ -94,7 +96,8 @@ def _opened(folder: Path, parent: Parent, target: str, max_loss: float, resume: 
     path = str(parent.run.path.absolute())
     before = {"run": path, "value": float(metrics["validation"][measure]["value"])}
     higher = parent.task.select.higher_is_better
-    return Account(path, sha256, target, max_loss, measure, higher, int(metrics["sizes"]["validation"]), before)
+    rows = int(metrics["sizes"]["validation"])
+    return Account(path, sha256, target, max_loss, measure, higher, rows, before, epochs)
 
 
 def _search(
