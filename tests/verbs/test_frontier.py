@@ -49,6 +49,10 @@ def test_ways_that_exclude_one_another_are_refused(parent: Path, here: Path) -> 
         (("--heads", "50%", "--resume"), "--max-loss, --time and --resume are of a search"),
         (("--target", "size", "--max-loss", "much"), "--max-loss takes points such as 0.5pt"),
         (("--target", "size", "--time", "10"), "--time takes a number with its unit"),
+        (("--to-recipe", here / "small.toml", "--epochs", 3), "set train.epochs in"),
+        (("--show", "--heads", "50%"), "--show makes nothing, so that nothing comes of --heads, --out"),
+        (("--show", "--epochs", 0, "--store", "int8"), "nothing comes of --epochs, --out, --store"),
+        (("--store", "int8", "--distill"), "--store int8 alone leaves nothing to train, and --distill would"),
     ):
         assert sentence in attn("shrink", parent, *words, "--out", here / "refused").fault
     assert not (here / "refused").exists()

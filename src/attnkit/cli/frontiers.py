@@ -12,11 +12,11 @@ from attnkit.errors import UsageError
 
 
 def make_otherwise(
-    run: Path, asked: SearchOptions, given: bool, epochs: int, out: Path | None, allow_code: bool, json: bool
+    run: Path, asked: SearchOptions, given: bool, epochs: int | None, out: Path | None, allow_code: bool, json: bool
 ) -> None:
     """Search a frontier, or teach a recipe; `given` says that what goes was named too.
 
-    Raises: UsageError where two ways of making a network are asked for at once.
+    Raises: UsageError where two ways of making a network are asked for at once, or epochs that a recipe names too.
     """
     from attnkit.shrink import find_frontier, teach_student
 
@@ -24,6 +24,11 @@ def make_otherwise(
         raise UsageError(
             "--target searches what goes and how, and --to-recipe teaches another network: name one of the two, and "
             "leave out what says what goes"
+        )
+    if asked.to_recipe is not None and epochs is not None:
+        raise UsageError(
+            f"--epochs {epochs} is not for --to-recipe, whose recipe says how it is trained; set train.epochs in "
+            f"{asked.to_recipe}"
         )
     with Narrator(quiet=json) as told:
         if asked.to_recipe is not None:
@@ -36,7 +41,7 @@ def make_otherwise(
             target=asked.target,
             max_loss=asked.max_loss,
             time_allowed=asked.time,
-            epochs=epochs,
+            epochs=1 if epochs is None else epochs,
             out=out,
             resume=asked.resume,
             progress=told,

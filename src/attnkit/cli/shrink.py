@@ -25,7 +25,7 @@ def shrink(
     ] = "gradient",
     rows: Annotated[int, Parameter(help="Most validation rows by which it is decided what goes.")] = 1000,
     show: Annotated[bool, Parameter(help="Show what each is worth, and make nothing.", show_default=False)] = False,
-    epochs: Annotated[int, Parameter(help="Passes over the training rows afterwards; 0: none.")] = 1,
+    epochs: Annotated[int | None, Parameter(help="Passes over the training rows afterwards (1); 0: none.")] = None,
     learning_rate: Annotated[float | None, Parameter(help="Its learning rate; 0.3 of the parent's where out.")] = None,
     distill: Annotated[bool, Parameter(help="Let the child imitate its parent too.", show_default=False)] = False,
     holding: HoldingOptions = NOTHING_HELD,
@@ -54,15 +54,17 @@ def shrink(
 
     use_threads(threads)
     held = holding.holding()
+    what: dict[str, Any] = {"heads": heads, "units": units, "layers": layers, "epochs": epochs}
+    what |= {"learning_rate": learning_rate, "distill": distill, "out": out}
     if search.elsewhere:
         given = (heads, units, layers, importance, rows, show, learning_rate, distill, held)
         plain = ("", "", "", "gradient", 1000, False, None, False, NOTHING_HELD.holding())
         return make_otherwise(run, search, given != plain, epochs, out, allow_code, json)
     how: dict[str, Any] = {"importance": importance, "rows": rows, "allow_code": allow_code}
     if show:
+        holding.refuse_beside_show(**what)
         found = weigh(run, **how)
         return show_json(found) if json else show_importance(found)
-    how |= {"heads": heads, "units": units, "layers": layers, "epochs": epochs, "learning_rate": learning_rate}
     with Narrator(quiet=json) as told:
-        made = run_shrinking(run, distill=distill, holding=held, out=out, progress=told, **how)
+        made = run_shrinking(run, holding=held, progress=told, **how, **what)
     show_json(made.to_dict()) if json else show_shrunk(made)

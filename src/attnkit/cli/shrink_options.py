@@ -34,6 +34,17 @@ class HoldingOptions:
 
         return Holding(self.words, self.table, self.rank, self.zeros, self.window, self.store, self.rounded)
 
+    def refuse_beside_show(self, **others: Any) -> None:
+        """Hold `--show` to standing without what a child is made by: these options and `others`.
+
+        Raises: UsageError naming those that are given.
+        """
+        named = [name for name, value in others.items() if value is not None and value is not False and value != ""]
+        named += [name for name, value in vars(self).items() if value != vars(NOTHING_HELD)[name]]
+        if named:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in named)
+            raise UsageError(f"--show makes nothing, so that nothing comes of {options}; leave one or the other out")
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
