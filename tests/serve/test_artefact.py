@@ -1,5 +1,8 @@
 """What was shipped is served as its run is: bundles in batches, int8 one by one."""
 
+import json
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ from attnkit.bundle import open_artefact
 from attnkit.errors import UsageError
 from attnkit.serve.models import open_models
 from attnkit.serve.settings import Batching, Settings
+from attnkit.ship.predictor import open_answers
 from attnkit.train.predictor import load
 from tests.serve.serving import running
 from tests.serve.test_api import fault
@@ -44,6 +48,22 @@ def test_a_bundle_answers_in_batches_as_its_run_does(trained: Path, shipped: dic
         assert told["figures"]["measures"][0]["name"] == "accuracy"
         rows = served.client.post("/predict/file", params={"name": "a.csv"}, content=b"text\nlovely film\n").text
         assert rows.startswith("text,prediction,probability\nlovely film,")
+
+
+def test_int8_of_eight_bits_is_refused_where_they_overflow(
+    shipped: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = json.loads((shipped["int8"] / "artefact.json").read_bytes())
+    cases = ((False, True, False), (True, True, True), (False, False, True), (False, None, True))
+    for seven_bits, here, opens in cases:
+        folder = tmp_path / f"{seven_bits}-{here}"
+        shutil.copytree(shipped["int8"], folder)
+        contract["made"]["seven_bits"] = seven_bits
+        (folder / "artefact.json").write_text(json.dumps(contract))
+        monkeypatch.setattr("attnkit.bundle.processor.saturates", lambda here=here: here)
+        for opened in (open_artefact, open_answers):
+            with nullcontext() if opens else pytest.raises(UsageError, match="overflow"):
+                opened(folder)
 
 
 def test_int8_is_answered_one_by_one(shipped: dict[str, Path]) -> None:

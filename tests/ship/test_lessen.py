@@ -57,6 +57,16 @@ def test_eight_bits_make_a_table_and_a_product_a_third() -> None:
     assert np.abs(given - wanted).max() < 0.03 * np.abs(wanted).max()
 
 
+@pytest.mark.parametrize(("saturates", "largest"), [(False, 127), (True, 64), (None, 64)])
+def test_a_bit_is_left_free_where_it_may_be_needed(
+    monkeypatch: pytest.MonkeyPatch, saturates: bool | None, largest: int
+) -> None:
+    monkeypatch.setattr("attnkit.ship.lessen.saturates", lambda: saturates)
+    held = onnx.load_from_string(lessened(model(), "int8")).graph
+    weight = next(numpy_helper.to_array(one) for one in held.initializer if one.name == "weight_quantized")
+    assert np.abs(weight.astype(int)).max() == largest
+
+
 def test_each_row_of_a_table_has_a_scale_of_its_own() -> None:
     from attnkit.ship.lessen import _rows
 

@@ -12,6 +12,7 @@ from attnkit.bundle.batches import batches_of, collated
 from attnkit.bundle.contents import CONTRACT, TOKENIZER, Contents
 from attnkit.bundle.contract import Contract
 from attnkit.bundle.predictions import predictions
+from attnkit.bundle.processor import check_processor
 from attnkit.bundle.session import OnnxSession, Session
 from attnkit.data.encoding import Ids, Limits, Text, cut_tokens, encoded_checked
 from attnkit.data.tokens.tokenizer import TextTokenizer
@@ -110,12 +111,13 @@ class Artefact:
 def open_artefact(path: str | os.PathLike[str], *, threads: int | None = None) -> Artefact:
     """The shipped model in a folder or a .pyz file, computed on `threads` threads (None: all cores).
 
-    Raises: UsageError where it is missing, damaged, changed, or not an ONNX model.
+    Raises: UsageError where it is missing, damaged, changed, not an ONNX model, or made for other processors.
     """
     contents = Contents(path)
     contract = contract_of(contents)
     if contract.target != "onnx":
         raise UsageError(f"{contents.path} was shipped to {contract.target}, which runs elsewhere; ship it to onnx")
+    check_processor(contract, str(contents.path))
     session = OnnxSession(contents.read_checked(contract.model, contract.files), threads)
     return Artefact(contract, tokenizer_of(contents, contract), session)
 

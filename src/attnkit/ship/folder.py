@@ -26,6 +26,7 @@ _CARRIED = (
     "bundle/contract.py",
     "bundle/main.py",
     "bundle/predictions.py",
+    "bundle/processor.py",
     "bundle/session.py",
 )
 _PACKAGES = {"__init__.py": f'"""attnkit, as far as a bundle needs it."""\n\n__version__ = "{__version__}"\n'}

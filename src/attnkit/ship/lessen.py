@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnkit.bundle.processor import saturates
 from attnkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,13 +37,9 @@ def lessened(model: "ModelProto", precision: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def saturates() -> bool:
-    """True where this processor adds pairs of 8-bit products in 16 bits, so that one bit of a weight must stay free."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return True
-    return not ("vnni" in flags or "asimddp" in flags)
+def seven_bits() -> bool:
+    """True where one bit of each int8 weight is left free: this processor needs it, or does not say."""
+    return saturates() is not False
 
 
 def _quantized(model: "ModelProto") -> "ModelProto":
@@ -65,7 +62,7 @@ def _quantized(model: "ModelProto") -> "ModelProto":
             small,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            reduce_range=saturates(),
+            reduce_range=seven_bits(),
             op_types_to_quantize=["MatMul", "Gemm", "LSTM"],
             nodes_to_exclude=_unfit(onnx.load(prepared)),
         )

@@ -12,13 +12,14 @@ from typing import Any
 from attnkit.bundle.artefact import Artefact, contract_of, tokenizer_of
 from attnkit.bundle.contents import CARD, CONTRACT, TOKENIZER, VERIFICATION, Contents
 from attnkit.bundle.contract import Contract
+from attnkit.bundle.processor import check_processor
 from attnkit.data.encoding import Limits
 from attnkit.errors import UsageError
 from attnkit.run.directory import Run
 from attnkit.run.record import file_sha256
 from attnkit.ship.card import card
 from attnkit.ship.folder import check_place, write_bundle, write_folder
-from attnkit.ship.lessen import saturates
+from attnkit.ship.lessen import seven_bits
 from attnkit.ship.network import Traced, longest, traced
 from attnkit.ship.onnx_graph import OPSET
 from attnkit.ship.planned import planned_for_export
@@ -145,11 +146,12 @@ def verify_shipped(
 def open_shipped(path: str | os.PathLike[str], tools_env: Path | None = None, *, allow_code: bool = False) -> Artefact:
     """A shipped model of any target, ready to predict; a program of torch with `allow_code` alone.
 
-    Raises: UsageError where it is missing or damaged.
+    Raises: UsageError where it is missing or damaged, or was made for other processors.
     """
     contents = Contents(path)
     contract = contract_of(contents)
     refuse_program(contract, contents.path, allow_code)
+    check_processor(contract, str(contents.path))
     target = target_named(contract.target, tools_env, contract.limits.max_tokens)
     session = target.open(contents.read_checked(contract.model, contract.files))
     return Artefact(contract, tokenizer_of(contents, contract), session)
@@ -207,7 +209,7 @@ def _contract(
     if wishes.tools_env is not None:
         made["tools"] = True
     elif wishes.precision == "int8":
-        made["seven_bits"] = saturates()
+        made["seven_bits"] = seven_bits()
     return Contract(
         target=target.name,
         model=target.file,
