@@ -14,7 +14,7 @@ from attnkit.serve.answerer import Encoded
 from attnkit.serve.items import filled_up, items_of, widest
 from attnkit.task.base import Prediction
 from attnkit.train.predictor import Text
-from attnkit.train.shading import Shading, pieces_of
+from attnkit.train.shading import Shading, shaded
 
 
 class OfArtefact:
@@ -54,8 +54,7 @@ class OfArtefact:
         Raises: UsageError where the model was shipped without its attention.
         """
         looked = self._artefact.attention(text)
-        pieces = pieces_of(self._artefact.tokenizer, text, looked.tokens, looked.weights)
-        return Shading(pieces, Prediction(**looked.prediction), looked.cut)
+        return shaded(self._artefact.tokenizer, text, looked, Prediction(**looked.prediction))
 
     def widest(self) -> Encoded:
         """An item at the limits."""

@@ -13,7 +13,7 @@ from attnkit.errors import UsageError
 from attnkit.ship.shipping import open_shipped
 from attnkit.task.base import Prediction
 from attnkit.train.predictor import load
-from attnkit.train.shading import Shading, pieces_of, shading
+from attnkit.train.shading import Shading, shaded, shading
 
 
 class Answers(Protocol):
@@ -60,8 +60,7 @@ class _OfArtefact:
 
     def look(self, text: Text) -> Shading:
         looked = self._inner.attention(text)
-        pieces = pieces_of(self._inner.tokenizer, text, looked.tokens, looked.weights)
-        return Shading(pieces, Prediction(**looked.prediction), looked.cut)
+        return shaded(self._inner.tokenizer, text, looked, Prediction(**looked.prediction))
 
 
 def open_answers(path: str | os.PathLike[str], *, allow_code: bool = False, task: str | None = None) -> Answers:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from attnkit.data.tokens.tokenizer import TextTokenizer
 from attnkit.task.base import Prediction
@@ -28,17 +29,35 @@ class Shading:
         return sorted(self.tokens, key=lambda entry: -entry[1])[:count]
 
 
+class Weighed(Protocol):
+    """What a run, or what was shipped from one, says of where it looked."""
+
+    @property
+    def tokens(self) -> Sequence[str]:
+        """The tokens that were read."""
+        ...
+
+    @property
+    def weights(self) -> Sequence[float]:
+        """The weight of each."""
+        ...
+
+    @property
+    def cut(self) -> int:
+        """Tokens beyond the limit."""
+        ...
+
+
 def shading(predictor: Predictor, text: Text) -> Shading:
     """Where the model looked in one text, in the text's own letters where its tokens can be found in it."""
     looked = predictor.attention(text)
-    pieces = pieces_of(predictor.preprocessing.tokenizer, text, looked.tokens, looked.weights)
-    return Shading(pieces, looked.prediction, looked.cut)
+    return shaded(predictor.preprocessing.tokenizer, text, looked, looked.prediction)
 
 
-def pieces_of(tokenizer: TextTokenizer, text: Text, tokens: Sequence[str], weights: Sequence[float]) -> Pieces:
-    """The tokens that were read with the weight of each, in the text's own letters where they can be found in it."""
-    found = _in_text(tokenizer, text, tokens, weights) if isinstance(text, str) else None
-    return found or _apart(tokens, weights)
+def shaded(tokenizer: TextTokenizer, text: Text, looked: Weighed, prediction: Prediction) -> Shading:
+    """What was said of one text, in the text's own letters where its tokens can be found in it."""
+    found = _in_text(tokenizer, text, looked.tokens, looked.weights) if isinstance(text, str) else None
+    return Shading(found or _apart(looked.tokens, looked.weights), prediction, looked.cut)
 
 
 def _in_text(tokenizer: TextTokenizer, text: str, tokens: Sequence[str], weights: Sequence[float]) -> Pieces | None:
