@@ -59,7 +59,7 @@ def test_round_trip_with_a_table_of_parts(tmp_path: Path) -> None:
         ("[train]\nepoch = 3", "'epochs'"),
         ("[tran]\nepochs = 3", "'train'"),
         ("[model]\nlearning_rate = 0.1", "train.learning_rate"),
-        ("[train]\nepochs = 0", "train.epochs cannot be 0"),
+        ("[train]\nepochs = -1", "train.epochs cannot be -1"),
         ("[train]\nepochs = 'many'", "train.epochs cannot be 'many'"),
         ("[train]\nepochs = 2.5", "train.epochs cannot be 2.5"),
         ("[train]\nclass_weights = 1", "train.class_weights"),

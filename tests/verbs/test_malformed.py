@@ -126,7 +126,7 @@ OPTIONS: list[Case] = [
     ("a word too many", good, ["d.csv", "e.csv"], "e.csv"),
     ("an option without its value", good, ["d.csv", "--epochs"], "--epochs"),
     ("a word for a count", good, ["d.csv", "--epochs", "x"], "--epochs"),
-    ("no epochs", good, ["d.csv", "--epochs", "0"], "epochs"),
+    ("epochs below none", good, ["d.csv", "--epochs", "-1"], "epochs"),
     ("a seed below zero", good, ["d.csv", "--seed", "-1"], "seed"),
     ("a huge seed", good, ["d.csv", "--seed", "99999999999999999999"], "seed"),
     ("unknown kind", good, ["d.csv", "--kind", "singel"], "single"),

@@ -28,7 +28,7 @@ EXTRAS = {
     "tune": ("optuna",),
     "multitask": ("torchjd",),
     "ship": ("onnx", "onnxscript", "onnxruntime"),
-    "serve": ("fastapi", "uvicorn", "prometheus_client"),
+    "serve": ("fastapi", "uvicorn", "prometheus-client"),
 }
 # They install beside a torch they were not built for, without a word, and break what imports them.
 SIBLINGS = ("torchvision", "torchaudio")
