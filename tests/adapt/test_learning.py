@@ -19,6 +19,7 @@ from attnkit.adapt.step import copy_of
 from attnkit.data.schema import Schema
 from attnkit.errors import FailedError, UsageError
 from attnkit.run.directory import Run
+from attnkit.run.record import read_record
 from attnkit.train import load, train
 from attnkit.train.evaluation import evaluate
 from tests.verbs.calling import attn, listing, review_csv
@@ -129,7 +130,8 @@ def test_back_to_any_point_and_on_from_there(run: Run, tmp_path: Path) -> None:
     saved = load(tmp_path / "three").network
     assert all(torch.equal(value, dict(saved.named_parameters())[name]) for name, value in at_three.items())
     assert Run.open(tmp_path / "three").metrics["test"] == {} and (tmp_path / "three" / "report.html").is_file()
-    assert str(run.path) in (tmp_path / "three" / "parent").read_text("utf-8")
+    assert read_record(tmp_path / "three" / "parent")["path"] == str(run.path.absolute())
+    assert attn("info", tmp_path / "three").code == 0
     # The next point stands on the third; feedback behind it is neither learned anew nor replayed.
     more = learn(run, write(path, [*rows, *lines(8, 6)]), out=out)
     assert more.rows == 8 and more.point == 7

@@ -14,6 +14,7 @@ from attnkit.ship.bench.forms import forms
 from attnkit.ship.bench.peak import peak_of
 from attnkit.ship.bench.timing import latencies
 from attnkit.ship.shipping import Wishes, ship
+from attnkit.ship.targets import TARGETS
 from attnkit.train import train
 from attnkit.train.evaluation import evaluate
 from tests.verbs.calling import attn, review_csv
@@ -111,3 +112,12 @@ def test_the_verb_prints_a_table_and_refuses_in_a_sentence(run: Run, tmp_path: P
     assert "--tokens takes 1 to 20" in attn("bench", run.path, "--tokens", 21).fault
     with pytest.raises(UsageError, match="there is no run"):
         bench(tmp_path / "gone")
+
+
+def test_what_has_no_form_is_told_and_the_others_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*given: Any) -> bytes:
+        raise RuntimeError("a converter stumbled")
+
+    monkeypatch.setattr(TARGETS["onnx"], "make", broken)
+    found = bench(run, wanted=["onnx", "bfloat16"], seconds=0.01)
+    assert [line.status for line in found.lines] == ["ready", "a converter stumbled", "ready"]

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from attnkit.adapt.learner import Learner
-from attnkit.files import write_text
 from attnkit.run.directory import Run
 from attnkit.run.log import Log
 from attnkit.run.machine import Stopwatch, describe_machine
 from attnkit.run.recipe import save_recipe
-from attnkit.run.record import write_record
+from attnkit.run.record import file_sha256, write_record
 from attnkit.train.evaluation import recorded_rows
 from attnkit.train.events import Say
 from attnkit.train.finish import write_results
@@ -34,7 +33,9 @@ def save_run(learner: Learner, run: Run, out: Path, *, allow_code: bool = False)
     say.log = Log(made.path / "log.jsonl")
     save_recipe(made.path / "recipe.toml", recipe)
     write_record(made.path / "data.json", {key: value for key, value in run.data.items() if key != "format"})
-    write_text(made.path / PARENT, f"{run.path.absolute()}\n")
+    weights = file_sha256(run.path / "model" / "weights.safetensors")
+    parent = {"path": str(run.path.absolute()), "said": f"the run {run.name}", "weights_sha256": weights}
+    write_record(made.path / PARENT, parent)
     saved = learner.predictor
     save_model(
         made.path / "model", dict(saved.network.state_dict()), saved.settings, saved.preprocessing, saved.task,

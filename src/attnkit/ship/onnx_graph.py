@@ -66,7 +66,12 @@ def to_onnx(
     assert program is not None
     model: ModelProto = program.model_proto
     _forget_notes(model)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise FailedError(
+            f"this network has no ONNX form: what was written is not one ({_reason(error)}); ship it with --to torch"
+        ) from error
     return model
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attnkit.data.encoding import Text
 from attnkit.data.examples import Example
-from attnkit.errors import FailedError, UsageError
+from attnkit.errors import UsageError
 from attnkit.run.directory import Run
 from attnkit.run.machine import describe_machine
 from attnkit.ship.bench.forms import Form, Ready, forms, reader_of
@@ -129,8 +129,9 @@ def _made(wanted: Sequence[Form], say: Say) -> list[tuple[Line, Ready | None]]:
         line = Line(form.name)
         try:
             ready = form.make()
-        except (UsageError, FailedError) as error:
-            line.status = str(error)
+        except Exception as error:
+            # A converter or compiler raises what it stumbles on, and the other forms go on.
+            line.status = " ".join(str(error).split())[:300] or type(error).__name__
             found.append((line, None))
             continue
         line.size, line.attention = ready.size, ready.attention
