@@ -1,5 +1,6 @@
 """Networks as exports take them: LSTMs and lookups that export, what cannot leave its run, and every kind exported."""
 
+from collections.abc import Sequence
 from unittest import mock
 
 import numpy as np
@@ -9,6 +10,18 @@ import torch
 from attnkit.data.tokens import fit
 from attnkit.errors import UsageError
 from attnkit.model.bilstm import BiLSTM
+from attnkit.model.changes import (
+    BFloat16,
+    Change,
+    DynamicInt8,
+    FactorizeEmbedding,
+    FakeIntegers,
+    IntegerWeights,
+    Magnitude,
+    RemoveHeads,
+    StaticInt8,
+    apply_changes,
+)  # fmt: skip
 from attnkit.model.ngram_rows import NgramRows, _place
 from attnkit.model.settings import ModelSettings
 from attnkit.ship.lstm import with_exported_lstms
@@ -71,8 +84,23 @@ def test_a_torch_program_answers_at_every_size_and_holds_no_pickle() -> None:
     check("words-beside", "torch")
 
 
-def check(kind: str, target: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [IntegerWeights(4)], [IntegerWeights(8)], [StaticInt8()], [DynamicInt8()], [BFloat16()],
+        [FakeIntegers(8)], [Magnitude(0.5), FactorizeEmbedding(3)], [RemoveHeads(0, (1,))],
+    ],
+    ids=lambda changes: "+".join(change.kind for change in changes) + str(getattr(changes[0], "bits", "")),
+)  # fmt: skip
+def test_every_change_leaves_a_network_that_can_be_shipped(changes: list[Change], target: str) -> None:
+    check("transformer", target, changes)
+
+
+def check(kind: str, target: str, changes: Sequence[Change] = ()) -> None:
     held = Made(kind)
+    apply_changes(held.network, changes)
     content = TARGETS[target].make(traced(held, target, attention=True), "float32")  # type: ignore[arg-type]
     session = TARGETS[target].open(content)
     assert TARGETS[target].trouble(content) == []

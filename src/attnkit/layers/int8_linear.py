@@ -40,7 +40,7 @@ class Int8Linear(nn.Module):
         step = step.clamp(min=_TINY)
         if self._plain(x):
             # The gradient ends where x is cut off.
-            cut = x.clamp(-self.largest, self.largest) if self.static else x
+            cut = self._cut(x) if self.static else x
             rounded = cut + ((cut / step).round() * step - cut).detach()
             y = F.linear(rounded, (self.codes.to(x.dtype) * self.scale.to(x.dtype)).t())
         else:
@@ -48,6 +48,11 @@ class Int8Linear(nn.Module):
             product = torch._int_mm(whole.flatten(0, -2), self.codes).view(*x.shape[:-1], len(self.scale))
             y = (product * (step * self.scale)).to(x.dtype)
         return y if self.bias is None else y + self.bias
+
+    def _cut(self, x: Tensor) -> Tensor:
+        # Not a clamp, which the exporter to ONNX puts before what it reads.
+        x = torch.where(x > self.largest, self.largest, x)
+        return torch.where(x < -self.largest, -self.largest, x)
 
     def _plain(self, x: Tensor) -> bool:
         asked = torch.is_grad_enabled() and x.requires_grad

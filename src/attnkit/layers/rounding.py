@@ -63,5 +63,12 @@ def _packed(whole: Tensor) -> Tensor:
 
 
 def _unpacked(codes: Tensor, width: int) -> Tensor:
-    halves = torch.stack([codes & 15, codes >> 4], -1).flatten(-2)[..., :width].to(torch.int8)
+    if torch.compiler.is_exporting():
+        # ONNX has shifts of other types than these, and products and quotients of all.
+        codes = codes.to(torch.int32)
+        high = torch.div(codes, 16, rounding_mode="floor")
+        low = codes - 16 * high
+    else:
+        low, high = codes & 15, codes >> 4
+    halves = torch.stack([low, high], -1).flatten(-2)[..., :width].to(torch.int8)
     return halves - 16 * (halves > 7)
