@@ -57,6 +57,8 @@ def test_it_reads_lines_and_files_and_tells_its_card(bundle: Path, tmp_path: Pat
     of_file, of_lines = alone(bundle, "--file", tmp_path / "texts.txt"), alone(bundle, stdin="a good film\nso dull\n")
     assert of_file.returncode == 0 and of_file.stdout == of_lines.stdout and of_file.stdout.count("\t") == 4
     assert "## Intended use" in alone(bundle, "--card").stdout
+    (tmp_path / "texts.csv").write_text("text\nfine\n", "utf-8")
+    assert "columns" in alone(bundle, "--file", str(tmp_path / "texts.csv")).stderr
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ def test_a_child_is_smaller_and_stands_beside_its_parent(parent: Path, here: Pat
     assert run.recipe.distill.teacher == (str(parent),) and run.recipe.train.learning_rate == pytest.approx(
         0.3 * old.recipe.train.learning_rate
     )
+    told = attn("card", here / "child").out
+    assert "Changed since: drop_layers, remove_heads, remove_units" in told and f"the run {parent.name}" in told
     record = json.loads((here / "child" / RECORD).read_text("utf-8"))
     assert record["after"]["parameters"] == sum(p.numel() for p in load(run).network.parameters())
     assert record["before"]["parameters"] > record["after"]["parameters"]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("numpy", "onnxruntime", "tokenizers")
 _WORDS_LOOKED_AT = 5
+_COLUMNS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".gz")
 
 
 def main(arguments: Sequence[str] | None = None, path: str | None = None) -> int:
@@ -69,6 +70,11 @@ def _texts(model: "Artefact", asked: argparse.Namespace) -> list[Any]:
     if asked.texts:
         lines = list(asked.texts)
     elif asked.file is not None:
+        if asked.file.suffix in _COLUMNS:
+            raise UsageError(
+                f"{asked.file} has columns or fields, and this reads one text a line; `attn predict` reads such files, "
+                "or write the texts alone into a .txt file"
+            )
         lines = _lines(_read(asked.file), str(asked.file))
     elif sys.stdin.isatty():
         raise UsageError("give texts in quotes, --file, or lines on standard input")

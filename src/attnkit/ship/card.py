@@ -1,12 +1,15 @@
 """The model card: what a model is, how good, on what, and what it is not for; from the records of its run."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attnkit.run.directory import Run
+from attnkit.run.record import read_record
 from attnkit.ship.verify import Verification
 from attnkit.train.predictor import Predictor
+from attnkit.train.start.begin import PARENT
 
 NO_LICENSE = "not said; ask whoever trained it (`attn ship --license` says it)"
 _MOST_CLASSES = 20
@@ -143,8 +146,16 @@ def _training(run: Run, predictor: Predictor) -> list[str]:
     operators = [f"pooling {_said(settings.pooling)}"]
     if settings.encoder in ("transformer", "bert"):
         operators.insert(0, f"attention {_said(settings.attention)}")
+    begun = [f"- Began with {read_record(parent)['said']}"] if (parent := run.path / PARENT).is_file() else []
+    # The settings are those of the network before it was changed.
+    kinds = Counter(str(change["kind"]) for change in settings.changes)
+    changed = [f"{kind} {f'({count} times)' if count > 1 else ''}".strip() for kind, count in kinds.items()]
+    before = ", before it was changed" if changed else ""
     return [
-        f"- Encoder {settings.encoder}, {settings.layers} layers of width {settings.width}; {', '.join(operators)}",
+        f"- Encoder {settings.encoder}, {settings.layers} layers of width {settings.width}{before}; "
+        f"{', '.join(operators)}",
+        *([f"- Changed since: {', '.join(changed)}"] if changed else []),
+        *begun,
         f"- {machine['seconds'] / 60:.1f} minutes on {machine['cores']} cores ({machine['processor']}); {versions}",
         f"- Ended: {run.metrics['stopped']}",
     ]
