@@ -44,7 +44,7 @@ def test_of_two_workers_one_is_killed_and_nothing_is_missing(tmp_path: Path) -> 
     study = tune(data(tmp_path), out=tmp_path / "study", trials=4, workers=2, progress=kill_one, **settings)
     lines, record = study.trials, study.leaderboard
     lost = [line for line in lines if line["state"] == "lost"]
-    # Whoever sees it first says it: the leader, which knows the signal, or the other worker, which sees that it is gone.
+    # Whoever sees it first says it: the leader, who knows the signal, or the other worker, who misses it.
     assert len(lost) == 1 and f"process {killed[0]}" in lost[0]["reason"] and "killed" in lost[0]["reason"]
     again = [line for line in lines if line["again_of"] == lost[0]["number"]]
     assert len(again) == 1 and again[0]["setting"] == lost[0]["setting"] and again[0]["state"] == "complete"
